@@ -1,0 +1,1 @@
+"""What is remembered: settings, database records and files. Imports neither torch nor anything from jobs or studio."""
