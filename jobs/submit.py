@@ -53,7 +53,7 @@ def check_recipe(services: Services, recipe: Recipe) -> CheckedRecipe:
     dataset = attempt(_keep_source, services, recipe.dataset.source)
     data = attempt(_load, services, recipe, dataset) if dataset else None
     parts = attempt(_split, services, recipe, data) if data else None
-    attempt(check_free_space, services, facts.bytes if facts else 0)
+    attempt(check_free_space, services, facts.bytes_on_disk if facts else 0)
     if problems:
         raise RecipeInvalid(problems)
     train, validation, validation_dataset = parts
@@ -102,7 +102,8 @@ def _split(services: Services, recipe: Recipe, data: LoadedData) -> tuple[list[d
     if isinstance(validation, str) and validation != "none":
         kept = _keep_source(services, validation)
         return data.examples, load_validation(dataset_paths(services, kept), like=data).examples, kept
-    train, held_out = split(data.examples, validation, recipe.seed, labels=data.labels)
+    labels = [example["label"] for example in data.examples] if data.labels else None
+    train, held_out = split(data.examples, validation, recipe.seed, labels=labels)
     return train, held_out, None
 
 

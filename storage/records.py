@@ -47,7 +47,8 @@ class Run:
     recipe: dict
     submission_key: str | None
     created_at: float
-    started_at: float | None
+    started_at: float | None  # when the first attempt began
+    claimed_at: float | None  # when the latest attempt began
     finished_at: float | None
     queue_order: float
     fence: int

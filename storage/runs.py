@@ -98,7 +98,9 @@ class RunRepository:
             connection.execute(update(tables.runs).where(_run.id == row.id).values(
                 state=RunState.RUNNING, phase=Phase.PREPARING, fence=_run.fence + 1, attempts=_run.attempts + 1,
                 lease_until=database_seconds() + LEASE_SECONDS, host=host, device=device, pid=0, process_started_at=0,
-                request=Request.NONE, requested_at=0, training_since=None, memory_bytes=None,
+                # a stop outlives a crash: the next attempt saves what the last checkpoint knew
+                request=case((_run.request == Request.STOP, Request.STOP), else_=Request.NONE), requested_at=0,
+                training_since=None, memory_bytes=None, claimed_at=time.time(),
                 started_at=func.coalesce(_run.started_at, time.time())))
             return _to_run(connection.execute(select(tables.runs).where(_run.id == row.id)).one())
 

@@ -17,6 +17,7 @@ runs = Table(
     Column("submission_key", String, unique=True),
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
+    Column("claimed_at", Float),
     Column("finished_at", Float),
     Column("queue_order", Float, nullable=False),
     # the lease: who works on it, until when, and the fencing number that every write of a trainer must carry

@@ -44,6 +44,7 @@ def upgrade():
     sa.Column('submission_key', sa.String(), nullable=True),
     sa.Column('created_at', sa.Float(), nullable=False),
     sa.Column('started_at', sa.Float(), nullable=True),
+    sa.Column('claimed_at', sa.Float(), nullable=True),
     sa.Column('finished_at', sa.Float(), nullable=True),
     sa.Column('queue_order', sa.Float(), nullable=False),
     sa.Column('fence', sa.Integer(), nullable=False),
