@@ -131,9 +131,16 @@ def _is_large(name: str) -> bool:
 class _Handler(BaseHTTPRequestHandler):
     hub: HubServer
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else every small answer waits 40 ms
 
     def log_message(self, *_) -> None:
         """Say nothing; `hub.requests` remembers."""
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except ConnectionError:
+            self.close_connection = True  # the client went away, as some tests mean it to
 
     def do_HEAD(self) -> None:
         self.do_GET()

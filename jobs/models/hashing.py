@@ -12,8 +12,8 @@ from jobs.models.model_files import BEHAVIOUR, weight_files
 def base_model_hash(folder: Path, cache: Path) -> str:
     """SHA-256 over the names and the contents of the weights, config and tokenizer files.
 
-    `cache` is a JSON file that keeps each file's hash with its size and modification time, so that unchanged weights are
-    read only once. Raises WeightsMissing or PickleWeights.
+    `cache` is a JSON file that keeps each file's hash with its size and modification time, so that unchanged weights
+    are read only once. Raises WeightsMissing or PickleWeights.
     """
     folder = Path(folder).resolve()
     known = _read_cache(cache)
@@ -48,7 +48,5 @@ def write_json(path: Path, content: object) -> None:
 def _read_cache(cache: Path) -> dict[str, dict]:
     try:
         return json.loads(cache.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError:
+    except (FileNotFoundError, ValueError):
         return {}  # a damaged cache costs time, never a wrong hash

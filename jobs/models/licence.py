@@ -32,7 +32,9 @@ def _from_readme(text: str) -> str | None:
         return None
     stated = {
         key: value.strip().strip("'\"")
-        for key, value in re.findall(r"^(license|license_name):[ \t]*\n?[ \t]*(?:- )?(.*)$", front_matter[1], re.MULTILINE)
+        for key, value in re.findall(
+            r"^(license|license_name):[ \t]*\n?[ \t]*(?:- )?(.*)$", front_matter[1], re.MULTILINE
+        )
     }
     if stated.get("license") == "other":
         return stated.get("license_name") or "other"

@@ -25,7 +25,8 @@ WEIGHTS_INDEX = "model.safetensors.index.json"
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 TOKENIZERS = (
-    "tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt", "vocab.json", "tekken.json",
+    "tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt", "vocab.json",
+    "tekken.json",
 )  # fmt: skip
 # What changes how a model behaves, besides its weights; its README and the like do not.
 BEHAVIOUR = (

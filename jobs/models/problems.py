@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from jobs.units import size
 from storage.problems import BaseModelRefused, DiskFull, HubProblem, NotFound
 
 
@@ -10,7 +11,9 @@ class FolderMissing(BaseModelRefused):
 
     def __init__(self, folder: Path):
         what = "is a file, not a folder" if folder.exists() else "does not exist"
-        super().__init__(f"The base model folder '{folder}' {what}. Give the folder that holds the model's config.json.")
+        super().__init__(
+            f"The base model folder '{folder}' {what}. Give the folder that holds the model's config.json."
+        )
 
 
 class ConfigMissing(BaseModelRefused):
@@ -37,8 +40,9 @@ class WeightsMissing(BaseModelRefused):
 class PickleWeights(BaseModelRefused):
     def __init__(self, model: object, names: list[str]):
         super().__init__(
-            f"'{model}' has its weights only as {', '.join(names)}. Such files can run code when they are opened, so they "
-            "are refused. Convert the weights to safetensors (save_pretrained does that), or choose a version that has them."
+            f"'{model}' has its weights only as {', '.join(names)}. Such files can run code when they are opened, so "
+            "they are refused. Convert the weights to safetensors (save_pretrained does that), or choose a version "
+            "that has them."
         )
 
 
@@ -52,7 +56,9 @@ class CodeOfItsOwn(BaseModelRefused):
 
 class WeightsDamaged(BaseModelRefused):
     def __init__(self, path: Path, reason: str):
-        super().__init__(f"The weights file '{path}' is damaged or incomplete: {reason}. Copy or download the model again.")
+        super().__init__(
+            f"The weights file '{path}' is damaged or incomplete: {reason}. Copy or download the model again."
+        )
 
 
 class TokenizerMissing(BaseModelRefused):
@@ -64,10 +70,10 @@ class TokenizerMissing(BaseModelRefused):
 
 
 class ChatTemplateTooLarge(BaseModelRefused):
-    def __init__(self, path: Path, size: int, limit: int):
+    def __init__(self, path: Path, length: int, limit: int):
         super().__init__(
-            f"The chat template in '{path}' has {size:,} bytes, and at most {limit:,} are allowed, because a template is a "
-            "program that runs on every prompt. Choose another model, or shorten the template."
+            f"The chat template in '{path}' has {length:,} bytes, and at most {limit:,} are allowed, because a "
+            "template is a program that runs on every prompt. Choose another model, or shorten the template."
         )
 
 
@@ -100,8 +106,8 @@ class HubModelGated(HubProblem):
 
     def __init__(self, hub_id: str, endpoint: str):
         super().__init__(
-            f"'{hub_id}' is gated. Accept its licence on {endpoint}/{hub_id}, set HF_TOKEN to a token of the same account, "
-            "and try again."
+            f"'{hub_id}' is gated. Accept its licence on {endpoint}/{hub_id}, set HF_TOKEN to a token of the same "
+            "account, and try again."
         )
 
 
@@ -110,8 +116,8 @@ class HubTokenRefused(HubProblem):
 
     def __init__(self, hub_id: str, status: int):
         super().__init__(
-            f"The Hub refused the access to '{hub_id}' (HTTP {status}). Check that HF_TOKEN is a valid token that may read "
-            "this model, or unset it for a public one."
+            f"The Hub refused the access to '{hub_id}' (HTTP {status}). Check that HF_TOKEN is a valid token that may "
+            "read this model, or unset it for a public one."
         )
 
 
@@ -136,30 +142,32 @@ class HubUnreachable(HubProblem):
 class HubOffline(HubProblem):
     def __init__(self, hub_id: str):
         super().__init__(
-            f"'{hub_id}' cannot be fetched because HF_HUB_OFFLINE is set. Use a model from the shelf, or unset it and try again."
+            f"'{hub_id}' cannot be fetched because HF_HUB_OFFLINE is set. Use a model from the shelf, or unset it and "
+            "try again."
         )
 
 
 class HubFailed(HubProblem):
     def __init__(self, hub_id: str, endpoint: str, status: int):
         super().__init__(
-            f"{endpoint} answered HTTP {status} when asked for '{hub_id}'. That is a fault on its side; try again in some "
-            "minutes. What was downloaded so far is kept."
+            f"{endpoint} answered HTTP {status} when asked for '{hub_id}'. That is a fault on its side; try again in "
+            "some minutes. What was downloaded so far is kept."
         )
 
 
 class DownloadDamaged(HubProblem):
     def __init__(self, hub_id: str, name: str, reason: str):
         super().__init__(
-            f"The file {name} of '{hub_id}' came damaged ({reason}) and was thrown away. Try again; the other files are kept."
+            f"The file {name} of '{hub_id}' came damaged ({reason}) and was thrown away. Try again; the other "
+            "files are kept."
         )
 
 
 class NoRoomForModel(DiskFull):
     def __init__(self, hub_id: str, needed: int, free: int, floor: int, folder: Path):
         super().__init__(
-            f"'{hub_id}' needs {megabytes(needed)} more on the disk of '{folder}', which has {megabytes(free)} free, and "
-            f"{megabytes(floor)} must stay free. Free some space, or choose a smaller model."
+            f"'{hub_id}' needs {size(needed)} more on the disk of '{folder}', which has {size(free)} free, and "
+            f"{size(floor)} must stay free. Free some space, or choose a smaller model."
         )
 
 
@@ -169,8 +177,3 @@ class DiskFilled(DiskFull):
             f"The disk of '{folder}' became full while '{hub_id}' was being downloaded. "
             "Free some space and try again; what was downloaded so far is kept."
         )
-
-
-def megabytes(count: int) -> str:
-    """Bytes for a sentence, in decimal megabytes."""
-    return f"{count / 1e6:,.1f} MB"

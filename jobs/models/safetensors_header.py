@@ -33,7 +33,9 @@ def read_header(path: Path) -> dict[str, TensorHeader]:
             raise WeightsDamaged(path, f"it has only {size} bytes")
         (length,) = struct.unpack("<Q", prefix)
         if length > MAX_HEADER_BYTES:
-            raise WeightsDamaged(path, f"its header says it has {length:,} bytes, and at most {MAX_HEADER_BYTES:,} are allowed")
+            raise WeightsDamaged(
+                path, f"its header says it has {length:,} bytes, and at most {MAX_HEADER_BYTES:,} are allowed"
+            )
         raw = file.read(length)
     if len(raw) < length:
         raise WeightsDamaged(path, f"its header should have {length:,} bytes and the file ends after {len(raw):,}")
@@ -54,7 +56,9 @@ def _check_tensors(path: Path, header: dict, data_bytes: int) -> dict[str, Tenso
     for name, entry in header.items():
         try:
             dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-            whole = len(shape) <= 16 and all(type(number) is int and 0 <= number < 2**63 for number in (*shape, begin, end))
+            whole = len(shape) <= 16 and all(
+                type(number) is int and 0 <= number < 2**63 for number in (*shape, begin, end)
+            )
             bits = BITS[dtype]
         except (KeyError, TypeError, ValueError) as problem:
             raise WeightsDamaged(path, f"its entry for '{name[:100]}' makes no sense") from problem

@@ -52,7 +52,9 @@ def test_facts_do_not_depend_on_how_the_weights_are_sharded(llama_once, sharded)
 def test_a_sentence_encoder_serves_classification_and_its_buffers_are_no_parameters(tmp_path):
     from transformers import BertConfig, BertModel
 
-    config = BertConfig(vocab_size=100, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+    config = BertConfig(
+        vocab_size=100, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+    )
     model = BertModel(config)
     model.save_pretrained(tmp_path)
     (tmp_path / "vocab.txt").write_text("[UNK]\n")
@@ -228,7 +230,19 @@ def test_truncated_weights_are_refused(llama):
         ({"a": "tensor"}, b""),
         ([], b""),
     ],
-    ids=["left-over", "overlap", "gap", "shape", "overflow", "negative", "dtype", "no-shape", "list", "text", "not-a-dict"],
+    ids=[
+        "left-over",
+        "overlap",
+        "gap",
+        "shape",
+        "overflow",
+        "negative",
+        "dtype",
+        "no-shape",
+        "list",
+        "text",
+        "not-a-dict",
+    ],
 )
 def test_weights_whose_header_does_not_add_up_are_refused(llama, header, data):
     write_safetensors(llama / "model.safetensors", header, data)
