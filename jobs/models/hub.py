@@ -101,9 +101,11 @@ def download(
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         raise HubOffline(hub_id)
 
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, constants
     from huggingface_hub.utils import WeakFileLock
 
+    # Else it describes this machine to the Hub, and asks huggingface.co for a list whatever HF_ENDPOINT says.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     api = HfApi(endpoint=endpoint, token=token)
     with _explained(hub_id, revision, endpoint):

@@ -52,7 +52,10 @@ def sharded(llama_once, llama) -> Path:
 @pytest.fixture
 def hub(llama, monkeypatch):
     """A Hub with one model, which huggingface_hub and the studio are pointed to."""
+    from huggingface_hub import constants
+
     with HubServer({"tiny/llama": llama}) as server:
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)  # for what tests call themselves
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
         monkeypatch.delenv("HF_TOKEN", raising=False)

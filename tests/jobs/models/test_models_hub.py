@@ -2,6 +2,8 @@ import hashlib
 import json
 import os
 import struct
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -99,6 +101,17 @@ def test_the_token_never_reaches_the_file_server(hub, models_dir):
     redirected = [request for request in hub.requests if request.path.startswith("/cdn/")]
     assert redirected and all(request.authorization is None for request in redirected)
     assert any(request.authorization == "Bearer hf_good" for request in hub.requests)
+
+
+def test_the_hub_is_asked_for_the_model_and_told_nothing_else(hub, models_dir, tmp_path):
+    script = (
+        "import gradio, pathlib; from jobs.models.hub import download; "  # as in the page: gradio brings huggingface_hub
+        f"download('tiny/llama', pathlib.Path({str(models_dir)!r}), keep_free=0)"
+    )
+    subprocess.run([sys.executable, "-c", script], env={**os.environ, "HF_HOME": str(tmp_path / "hf-home")}, check=True)
+    assert {request.path.split("/resolve/")[0] for request in hub.requests} == {
+        "/api/models/tiny/llama", "/tiny/llama", "/cdn/tiny/llama"
+    }  # fmt: skip
 
 
 def test_a_cut_download_goes_on_where_it_stopped(hub, llama, models_dir):
