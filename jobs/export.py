@@ -11,7 +11,7 @@ from pathlib import Path
 from jobs.model_card import model_card
 from jobs.recipe import Recipe
 from jobs.services import Services
-from storage.problems import TrainingStopped
+from storage.problems import NotFound
 from storage.records import Run
 
 ZIP_DATE = (2020, 1, 1, 0, 0, 0)  # one date for all, so that equal adapters give equal zips
@@ -20,8 +20,7 @@ ZIP_DATE = (2020, 1, 1, 0, 0, 0)  # one date for all, so that equal adapters giv
 def publish_adapter(services: Services, run: Run, outcome) -> dict:
     """Save the model's adapter with all that goes into the zip; returns the values of its record.
 
-    `outcome` is a jobs.training.train.Outcome with a PEFT model and its tokenizer. Raises TrainingStopped for weights that
-    are not finite.
+    `outcome` is a jobs.training.train.Outcome with a PEFT model and its tokenizer.
     """
     adapters = services.settings.adapters_dir
     staged = adapters / f".staged-{uuid.uuid4().hex}"
@@ -70,6 +69,17 @@ def portable_recipe(run: Run) -> Recipe:
         update["validation"] = run.data["validation_file"]
     base = f"{run.base['hub_id']}@{run.base['revision']}" if run.base["hub_id"] else run.base["name"]
     return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update=update), "base_model": base})
+
+
+def copy_zip(services: Services, run_id: str, to: Path) -> Path:
+    """Copy the zip of a run's adapter to a file or into a folder; returns where it is. Raises NotFound."""
+    adapter = services.adapters.get(run_id)
+    source = services.settings.adapters_dir / adapter.zip_name
+    if not source.is_file():
+        raise NotFound(f"The file {source} is gone. Run '{run_id}' again to make the adapter anew.")
+    target = to / download_name(adapter.name) if to.is_dir() else to
+    shutil.copyfile(source, target)
+    return target
 
 
 def download_name(name: str) -> str:

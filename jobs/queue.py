@@ -34,14 +34,18 @@ class Bell:
         path.touch(mode=0o600)
         self.huey = SqliteHuey("studio", filename=str(path), fsync=True, strict_fifo=True, timeout=30, results=False,
                                serializer=JsonMessages())
-        self._run = self.huey.task(name="run_waits")(on_run or _not_here)
-        self._download = self.huey.task(name="download_waits")(on_download or _not_here)
 
-    def ring_for_run(self, run_id: str) -> None:
-        self._run(run_id)
+        # defined here, whoever answers: Huey knows a task by its module and its name
+        @self.huey.task()
+        def run_waits(run_id: str) -> None:
+            (on_run or _not_here)(run_id)
 
-    def ring_for_download(self, hub_id: str) -> None:
-        self._download(hub_id)
+        @self.huey.task()
+        def download_waits(hub_id: str) -> None:
+            (on_download or _not_here)(hub_id)
+
+        self.ring_for_run: Callable[[str], object] = run_waits
+        self.ring_for_download: Callable[[str], object] = download_waits
 
     def pending(self) -> int:
         """Messages that no worker has taken yet."""

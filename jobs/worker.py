@@ -24,6 +24,7 @@ log = logging.getLogger("studio.worker")
 RECONCILE_SECONDS = 2
 BEAT_SECONDS = 3
 CANCEL_GRACE_SECONDS = 15  # after which a trainer that does not answer is killed
+PLAYGROUND_REST_SECONDS = 20  # between two starts, should it die again and again
 PAUSE_SECONDS = 30         # that a shutdown waits for trainers to save a checkpoint
 
 
@@ -45,7 +46,7 @@ class Worker:
         """Work until SIGTERM (trainers go on without us) or SIGINT (trainers save a checkpoint and pause)."""
         self.beat()
         trainers.warm_up()
-        self.playground = start_playground(self.services.settings)
+        self.open_playground()
         consumer = self.services.bell.huey.create_consumer(
             workers=len(self.devices) + 2, worker_type="thread", periodic=False, initial_delay=0.05, max_delay=0.25, backoff=1.5,
             health_check_interval=2, scheduler_interval=60)
@@ -155,9 +156,13 @@ class Worker:
                 bell.ring_for_run(run.id)
             for download in self.services.downloads.waiting():
                 bell.ring_for_download(download.hub_id)
-        if self.playground and self.playground.poll() is not None:
+        if self.playground.poll() is not None and time.monotonic() > self.playground_rests_until:
             log.warning("The playground's process ended with code %s; starting it again.", self.playground.returncode)
-            self.playground = start_playground(self.services.settings)
+            self.open_playground()
+
+    def open_playground(self) -> None:
+        self.playground = start_playground(self.services.settings)
+        self.playground_rests_until = time.monotonic() + PLAYGROUND_REST_SECONDS
 
     def download(self, hub_id: str) -> None:
         download_base_model(self.services, hub_id, self.stopping)

@@ -62,6 +62,10 @@ class StudioSettings:
         return self.home / "models"
 
     @property
+    def logs_dir(self) -> Path:
+        return self.home / "logs"
+
+    @property
     def temporary_dir(self) -> Path:
         return self.home / "tmp"
 
@@ -85,7 +89,7 @@ class StudioSettings:
     def make_folders(self) -> None:
         """Create the home and its folders, readable by this user only."""
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for folder in (self.uploads_dir, self.runs_dir, self.adapters_dir, self.models_dir, self.temporary_dir,
+        for folder in (self.uploads_dir, self.runs_dir, self.adapters_dir, self.models_dir, self.logs_dir, self.temporary_dir,
                        self.sockets_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 

@@ -1,5 +1,6 @@
 """One training, from top to bottom."""
 
+import contextlib
 import importlib.metadata
 import math
 import platform
@@ -143,18 +144,34 @@ def watch(trainer, context: TrainingContext, notes: dict, claimed_at: float) -> 
 def look_before(trainer, examples: list[dict], context: TrainingContext, notes: dict) -> None:
     """The base model's own loss and answers, before anything is learnt."""
     context.report.phase(Phase.EVALUATING)
-    with trainer.model.disable_adapter():
+    with base_alone(trainer.model):
         if trainer.eval_dataset is not None:
             notes["before"] = scores(trainer.evaluate())
             context.report.change(eval_loss_before=notes["before"].get("eval_loss"))
         notes["samples"] = context.task.sample(trainer.model, examples, context)
 
 
+@contextlib.contextmanager
+def base_alone(model):
+    """The base model's own forward for a while, as if no adapter were there."""
+    if hasattr(model, "prepare_inputs_for_generation") or not model.active_peft_config.is_prompt_learning:
+        with model.disable_adapter():
+            yield
+        return
+    # peft's disable_adapter needs a generating model where the method is a prompt, and a classifier is none
+    model.forward = model.get_base_model().forward
+    try:
+        yield
+    finally:
+        del model.forward
+
+
 def look_after(trainer, examples: list[dict], context: TrainingContext, notes: dict) -> None:
     """The same with the adapter."""
     context.report.phase(Phase.EVALUATING)
     if trainer.eval_dataset is not None:
-        notes["after"] = scores(trainer.evaluate())
+        logged = last_evaluation(trainer)
+        notes["after"] = logged[1] if logged and logged[0] == trainer.state.global_step else scores(trainer.evaluate())
     notes["answers"] = [sample["answer"] for sample in context.task.sample(trainer.model, examples, context)]
 
 
@@ -181,7 +198,7 @@ def results(trainer, context: TrainingContext, notes: dict) -> dict:
     """The figures of the record, all measured."""
     seconds = trainer.training_seconds()
     peak, peak_of = peak_memory(context.device)
-    before, after = notes.get("before", {}), notes.get("after") or last_evaluation(trainer)
+    before, after = notes.get("before", {}), notes.get("after") or (last_evaluation(trainer) or (0, {}))[1]
     answers = notes.get("answers", [])
     return {
         "metrics": {**after, **{f"{name.removesuffix('_before')}_before": value for name, value in before.items()}},
@@ -194,10 +211,12 @@ def results(trainer, context: TrainingContext, notes: dict) -> dict:
     }
 
 
-def last_evaluation(trainer) -> dict[str, float]:
-    """The figures of the last evaluation during training, for a run that was not evaluated at its end."""
+def last_evaluation(trainer) -> tuple[int, dict[str, float]] | None:
+    """Step and figures of the last evaluation during training."""
     logged = [entry for entry in trainer.state.log_history if "eval_loss" in entry and entry.get("step")]
-    return scores({name: value for name, value in logged[-1].items() if name != "step"}) if logged else {}
+    if not logged:
+        return None
+    return logged[-1]["step"], scores({name: value for name, value in logged[-1].items() if name != "step"})
 
 
 def parameter_counts(model) -> dict[str, int]:

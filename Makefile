@@ -1,0 +1,34 @@
+# make studio   set everything up and start the page and a worker: http://127.0.0.1:7860
+# make test     set everything up and run every test
+# make setup    set up only
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: studio setup test lint clean
+
+studio: setup
+	@exec $(BIN)/python app.py serve --with-worker
+
+setup: .venv/installed
+
+.venv/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing the pinned packages. The first time takes some minutes."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+test: setup .venv/installed-dev
+	@sh tests/install_browser.sh
+	@$(BIN)/python -m pytest
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+lint: .venv/installed-dev
+	@$(BIN)/ruff check .
+
+clean:
+	rm -rf .venv

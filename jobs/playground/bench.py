@@ -1,0 +1,76 @@
+"""The base model in memory, and requests answered from it, one after the other."""
+
+import gc
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+import torch
+
+from jobs.playground.generation import sentence_for, stream_side_by_side
+from jobs.playground.models import LoadedBase, fingerprint
+from jobs.playground.request import BaseChoice, GenerateRequest
+from jobs.training.devices import find_device
+from storage.problems import StudioError
+
+
+class Bench:
+    """Holds one base model at a time. Not for several threads at once."""
+
+    def __init__(self, device: str = "auto"):
+        self.device = find_device(device)
+        self.loaded: LoadedBase | None = None
+
+    def load(self, choice: BaseChoice) -> LoadedBase:
+        """The base model, from memory where it is there already; another one is freed first."""
+        choice = BaseChoice.model_validate(choice.model_dump(include=set(BaseChoice.model_fields)))
+        if self.loaded is None or self.loaded.choice != choice or self.loaded.files != fingerprint(choice.base_path):
+            self.free()
+            self.loaded = LoadedBase(choice, self.device)
+        return self.loaded
+
+    def prepare(self, choice: BaseChoice) -> None:
+        """Load ahead of the first prompt. A problem is not told now: the prompt will meet it again."""
+        with suppress(StudioError):
+            self.load(choice)
+
+    def free(self) -> None:
+        """Give the memory back."""
+        self.loaded = None
+        gc.collect()  # before empty_cache: tensors in reference cycles would otherwise stay on the GPU
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+    def answer(self, request: GenerateRequest, stop: threading.Event) -> Iterator[dict]:
+        """The events of stream_side_by_side; a pane whose model cannot be had gets its problem, the others their answers."""
+        try:
+            loaded = self.load(request)
+        except Exception as error:  # noqa: BLE001, told to every pane
+            sentence = sentence_for(error, self.device)
+            yield from ({"pane": pane.name, "problem": sentence} for pane in request.panes)
+            return
+        answerers = {}
+        for pane in request.panes:
+            try:
+                answerers[pane.name] = loaded.answerer(pane.adapter_folder)
+            except Exception as error:  # noqa: BLE001, told to this pane; the others go on
+                yield {"pane": pane.name, "problem": sentence_for(error, self.device)}
+        loaded.detach_oldest(keep={pane.adapter_folder for pane in request.panes})
+        if answerers:
+            yield from stream_side_by_side(answerers, request, stop)
+
+
+def generate_here(request: GenerateRequest, device: str = "auto") -> list[dict]:
+    """Answer in this process: `name`, `text`, `tokens`, `seconds` (and `problem`, or a classifier's `labels`), by pane.
+
+    The panes are answered in the order of the request, the base first.
+    """
+    panes = sorted(request.panes, key=lambda pane: pane.adapter_folder is not None)
+    answers = {pane.name: {"name": pane.name, "text": "", "tokens": 0, "seconds": 0.0} for pane in panes}
+    for event in Bench(device).answer(request.model_copy(update={"panes": panes}), threading.Event()):
+        answer = answers[event["pane"]]
+        if "problem" in event:
+            answer["problem"] = event["problem"]
+        elif "done" in event:
+            answer.update({key: event[key] for key in ("text", "tokens", "seconds", "labels") if key in event})
+    return list(answers.values())
