@@ -25,7 +25,7 @@ def download_base_model(services: Services, hub_id: str, stopping: threading.Eve
     name, _, revision = hub_id.partition("@")
     try:
         download(name, services.settings.models_dir, revision=revision or None, token=os.environ.get("HF_TOKEN"),
-                 on_progress=on_progress)
+                 on_progress=on_progress, keep_free=services.settings.free_space_floor)
     except Interrupted:
         services.downloads.progress(hub_id, state="queued")
     except StudioError as problem:

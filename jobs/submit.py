@@ -42,8 +42,9 @@ def check_recipe(services: Services, recipe: Recipe) -> CheckedRecipe:
     base = attempt(services.shelf.resolve, recipe.base_model)
     facts = attempt(inspect_base_model, base.path) if base else None
     if facts and recipe.task not in facts.tasks:
+        serves = f"It serves {' and '.join(facts.tasks)}." if facts.tasks else "Choose another base model."
         problems.append(f"base_model '{recipe.base_model}' ({facts.architecture}) does not serve the task '{recipe.task}'. "
-                        f"It serves {' and '.join(facts.tasks)}.")
+                        f"{serves}")
     if facts and facts.context_length and recipe.training.max_length > facts.context_length:
         # a longer setting than the model can take means "as long as possible"
         recipe = recipe.model_copy(update={"training": recipe.training.model_copy(

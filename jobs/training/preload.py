@@ -6,6 +6,7 @@ bitsandbytes is left out on purpose: its import asks the driver about the GPU, a
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # a base model is complete on the disk before a run is accepted
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # torch.cuda.is_available() without waking the driver
 
