@@ -23,12 +23,8 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # no word to anybody about what is
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Adapter Studio: fine-tune a model, watch it learn, compare it, take it with you.")
-runs_os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # no word to anybody about what is done here
-
-app = typer.Typer(help="The lab book: list, show, stop, cancel and delete runs.", invoke_without_command=True)
-models_os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # no word to anybody about what is done here
-
-app = typer.Typer(help="The shelf of base models: list them, or get one from the Hub.", invoke_without_command=True)
+runs_app = typer.Typer(help="The lab book: list, show, stop, cancel and delete runs.", invoke_without_command=True)
+models_app = typer.Typer(help="The shelf of base models: list them, or get one from the Hub.", invoke_without_command=True)
 app.add_typer(runs_app, name="runs")
 app.add_typer(models_app, name="models")
 
