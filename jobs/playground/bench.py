@@ -23,8 +23,8 @@ class Bench:
 
     def load(self, choice: BaseChoice) -> LoadedBase:
         """The base model, from memory where it is there already; another one is freed first."""
-        choice = BaseChoice.model_validate(choice.model_dump(include=set(BaseChoice.model_fields)))
-        if self.loaded is None or self.loaded.choice != choice or self.loaded.files != fingerprint(choice.base_path):
+        if self.loaded is None or _weights(self.loaded.choice) != _weights(choice) or \
+                self.loaded.files != fingerprint(choice.base_path):
             self.free()
             self.loaded = LoadedBase(choice, self.device)
         return self.loaded
@@ -58,6 +58,11 @@ class Bench:
         loaded.detach_oldest(keep={pane.adapter_folder for pane in request.panes})
         if answerers:
             yield from stream_side_by_side(answerers, request, stop)
+
+
+def _weights(choice: BaseChoice) -> tuple:
+    """What decides which weights are in memory: not what people call them."""
+    return choice.base_path, choice.task, choice.quantization
 
 
 def generate_here(request: GenerateRequest, device: str = "auto") -> list[dict]:

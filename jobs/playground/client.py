@@ -39,12 +39,18 @@ class PlaygroundClient:
         `seconds_to_first_token` and `finish_reason`; `problem` (a sentence; this pane has ended). While nothing comes,
         {"waiting": True, "for": "turn" or "model"} is sent once a second. Raises PlaygroundMissing or PlaygroundLost.
         """
+        unfinished = {pane.name for pane in request.panes}
         with self._open("POST", "/generate", request.model_dump(mode="json")) as response:
             try:
                 for line in response.iter_lines():
-                    yield json.loads(line)
+                    event = json.loads(line)
+                    if "done" in event or "problem" in event:
+                        unfinished.discard(event["pane"])
+                    yield event
             except httpx.TransportError as error:
                 raise PlaygroundLost from error
+        if unfinished:
+            raise PlaygroundLost
 
     @contextmanager
     def _open(self, verb: str, path: str, body: dict | None = None) -> Iterator[httpx.Response]:

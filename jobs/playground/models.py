@@ -126,9 +126,13 @@ class LoadedBase:
             _resize_head(tree, labels)
         try:
             model = PeftModel.from_pretrained(tree, folder, config=config).eval()
+            if config.is_prompt_learning:  # peft finds out that the sizes differ only when the model is used
+                self._try(model)
+        except KeyError as error:
+            raise AdapterBroken(folder, f"its weights lack {error}") from error
         except torch.OutOfMemoryError as error:
             raise DeviceFull(str(self.device)) from error
-        except (RuntimeError, ValueError, KeyError) as error:  # other shapes, other layer names
+        except (RuntimeError, ValueError) as error:  # other shapes, other layer names
             raise AdapterMisfit(folder, self.choice.base_name, _first_line(error)) from error
         self._check_complete(folder, model)
         tokenizer = load_tokenizer(folder) if (folder / "tokenizer_config.json").exists() else self.tokenizer
@@ -139,6 +143,11 @@ class LoadedBase:
             context -= config.num_virtual_tokens
         own = [tensor for tensor in _tensors(model) if id(tensor) not in self._shared]
         return Answerer(model, tokenizer, self.device, context, labels, memory_of(own))
+
+    @torch.inference_mode()
+    def _try(self, model: PeftModel) -> None:
+        token = torch.zeros(1, 1, dtype=torch.long, device=self.device)
+        model(input_ids=token, attention_mask=torch.ones_like(token))
 
     def _read_adapter(self, folder: Path) -> PeftConfig:
         if not folder.is_dir():

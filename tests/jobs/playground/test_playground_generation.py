@@ -1,0 +1,181 @@
+"""Side by side gives what each model gives alone."""
+
+import queue
+import threading
+import time
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoTokenizer, LlamaForCausalLM
+
+from jobs.playground.bench import Bench, generate_here
+from jobs.playground.generation import PaneStreamer, Turns, render
+from jobs.playground.models import Answerer
+from jobs.playground.problems import PromptUnusable
+from jobs.playground.request import GenerateRequest
+from tests.jobs.playground.conftest import LABELS
+from tests.tiny_models import make_tiny_llama, make_tokenizer
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return Bench("cpu")
+
+
+@pytest.fixture
+def panes(adapter_folders):
+    return {"base": None, **adapter_folders}
+
+
+def events_of(bench, request):
+    return list(bench.answer(request, threading.Event()))
+
+
+def finals(events):
+    return {event["pane"]: event for event in events if "done" in event or "problem" in event}
+
+
+def plain_answer(base_folder, adapter_folder, prompt, tokens, **sampling):
+    """What a person gets from transformers and peft without the studio."""
+    model = LlamaForCausalLM.from_pretrained(base_folder).eval()
+    if adapter_folder:
+        model = PeftModel.from_pretrained(model, adapter_folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(adapter_folder or base_folder)
+    text = tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
+    inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt", return_token_type_ids=False)
+    torch.manual_seed(7)
+    output = model.generate(**inputs, max_new_tokens=tokens, pad_token_id=tokenizer.pad_token_id, **sampling)
+    return tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("sampling", [
+    {"do_sample": False}, {"do_sample": True, "temperature": 0.8, "top_p": 0.95}], ids=["greedy", "sampled"])
+def test_every_pane_says_what_plain_peft_says_alone(bench, ask, panes, base_folder, sampling):
+    settings = {"temperature": sampling.get("temperature", 0), "top_p": sampling.get("top_p", 1)}
+    answers = finals(events_of(bench, ask(panes, "How deep is it?", max_new_tokens=24, seed=7, **settings)))
+    for name, folder in panes.items():
+        assert answers[name]["text"] == plain_answer(base_folder, folder, "How deep is it?", 24, **sampling)
+    assert len({answer["text"] for answer in answers.values()}) == len(panes)
+
+
+def test_the_panes_advance_together_and_their_pieces_make_the_text(bench, ask, panes):
+    events = events_of(bench, ask(panes, max_new_tokens=40, temperature=1.5))
+    for name, final in finals(events).items():
+        pieces = [event["text"] for event in events if event["pane"] == name and "done" not in event]
+        assert "".join(pieces) == final["text"]
+        assert 0 < final["seconds_to_first_token"] <= final["seconds"]
+        assert final["finish_reason"] == ("length" if final["tokens"] == 40 else "stop")
+    assert {event["pane"] for event in events[:12]} == set(panes)
+
+
+def test_a_character_of_several_tokens_arrives_whole():
+    events, tokenizer = queue.SimpleQueue(), make_tokenizer()
+    answerer = Answerer(None, tokenizer, torch.device("cpu"), None, None, 0)
+    streamer = PaneStreamer("only", answerer, Turns(["only"], threading.Event(), time.monotonic() + 60), events)
+    streamer.put(torch.tensor([[1, 2]]))  # the prompt, which is not part of the answer
+    said = "Ahoy 🏴‍☠️ zum Ölschiff, 船 ahead"
+    for token in tokenizer(said)["input_ids"]:
+        streamer.put(torch.tensor([token]))
+    assert streamer.finish() == said
+    pieces = [events.get_nowait()["text"] for _ in range(events.qsize())]
+    assert "".join(pieces) == said
+    assert not any("\ufffd" in piece for piece in pieces)
+    assert "船" in pieces and len(pieces) > 20
+
+
+def test_the_turn_goes_round_one_token_each(bench, ask, panes):
+    """Measured where tokens are made: no pane is ever more than one token ahead of another that has not ended."""
+    made = []
+    loaded = bench.load(ask(panes))
+    answerers = [loaded.answerer(folder) for folder in panes.values()]
+    hooks = [answerer.model.get_output_embeddings().register_forward_hook(lambda *_, pane=pane: made.append(pane))
+             for pane, answerer in zip(panes, answerers)]
+    events_of(bench, ask(panes, max_new_tokens=5))
+    for hook in hooks:
+        hook.remove()
+    assert made[:len(panes) * 2] == list(panes) * 2
+
+
+def test_a_pane_with_a_problem_ends_alone(bench, ask, adapter_folders, tmp_path):
+    answers = finals(events_of(bench, ask({"base": None, "gone": tmp_path / "gone", "lora": adapter_folders["lora"]},
+                                          max_new_tokens=3)))
+    assert "does not exist" in answers["gone"]["problem"]
+    assert answers["base"]["done"] and answers["lora"]["done"]
+
+
+def test_a_prompt_longer_than_the_context_is_a_problem_of_the_models_it_is_too_long_for(bench, ask, adapter_folders):
+    room = 256 - 1 - len(make_tokenizer()(render(make_tokenizer(), [{"role": "user", "content": ""}]))["input_ids"])
+    answers = finals(events_of(bench, ask({"base": None, "prompt": adapter_folders["prompt"]}, "x" * room)))
+    assert answers["base"]["tokens"] == 1  # one place is left
+    assert "at most 252" in answers["prompt"]["problem"]
+
+
+def test_raw_sends_the_prompt_as_it_is(bench, ask, base_folder):
+    answer = finals(events_of(bench, ask({"base": None}, "The sea", raw=True, max_new_tokens=8)))["base"]["text"]
+    tokenizer = AutoTokenizer.from_pretrained(base_folder)
+    inputs = tokenizer("The sea", return_tensors="pt", return_token_type_ids=False)
+    output = LlamaForCausalLM.from_pretrained(base_folder).eval().generate(**inputs, max_new_tokens=8, do_sample=False)
+    assert answer == tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True)
+
+
+def test_a_system_prompt_and_earlier_turns_go_through_the_template(base_folder):
+    request = GenerateRequest(
+        base_path=base_folder, base_name="tiny", panes=[{"name": "base"}], settings={"system": "Be brief."},
+        messages=[{"role": "user", "content": "Ahoy"}, {"role": "assistant", "content": "Aye"},
+                  {"role": "user", "content": "Where?"}])
+    assert render(make_tokenizer(), request.conversation()) == (
+        "<|system|>Be brief.<|end|><|user|>Ahoy<|end|><|assistant|>Aye<|end|><|user|>Where?<|end|><|assistant|>")
+    with pytest.raises(PromptUnusable, match="No system prompt here"):
+        render(make_tokenizer("{{ raise_exception('No system prompt here') }}"), request.conversation())
+
+
+def test_a_base_without_a_template_is_given_the_bare_prompt(bench, tmp_path):
+    folder = make_tiny_llama(tmp_path / "plain", chat_template=None)
+    request = GenerateRequest(base_path=folder, base_name="plain", panes=[{"name": "base"}], prompt="The sea",
+                              settings={"max_new_tokens": 8})
+    chat, bare = (finals(events_of(bench, request.model_copy(update={
+        "settings": request.settings.model_copy(update={"raw": raw})})))["base"]["text"] for raw in (False, True))
+    assert chat == bare
+
+
+def test_stop_ends_all_panes_at_once(bench, ask, panes):
+    stop = threading.Event()
+    endings = {}
+    for event in bench.answer(ask(panes, max_new_tokens=230, temperature=1), stop):
+        stop.set()
+        if "done" in event:
+            endings[event["pane"]] = event
+    assert set(endings) == set(panes)
+    assert all(end["finish_reason"] == "cancelled" and end["tokens"] <= 8 for end in endings.values())
+
+
+def test_closing_the_iterator_ends_the_threads(bench, ask, panes):
+    events = bench.answer(ask(panes, max_new_tokens=230), threading.Event())
+    next(events)
+    events.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pane ")]
+
+
+def test_the_time_limit_ends_an_answer_with_what_it_has(bench, ask):
+    request = ask({"base": None}, max_new_tokens=230)
+    late = request.model_copy(update={"settings": request.settings.model_copy(update={"max_seconds": 0})})
+    assert finals(events_of(bench, late))["base"]["finish_reason"] == "time"
+
+
+def test_a_classifier_gives_its_likeliest_labels_and_the_base_says_why_it_has_none(encoder_folder, classifier_folder):
+    request = GenerateRequest(
+        base_path=encoder_folder, base_name="bert", task="text-classification", prompt="Good morning",
+        panes=[{"name": "base"}, {"name": "mine", "adapter_folder": classifier_folder}])
+    answers = finals(events_of(Bench("cpu"), request))
+    labels = answers["mine"]["labels"]
+    assert len(labels) == 5 and {found["label"] for found in labels} <= set(LABELS)
+    assert [found["probability"] for found in labels] == sorted((f["probability"] for f in labels), reverse=True)
+    assert answers["mine"]["text"].startswith(labels[0]["label"])
+    assert "untrained" in answers["base"]["text"] and answers["base"]["labels"] == []
+
+
+def test_answers_for_the_command_line_start_with_the_base(ask, adapter_folders):
+    answers = generate_here(ask({"mine": adapter_folders["lora"], "base": None}, max_new_tokens=4), "cpu")
+    assert [answer["name"] for answer in answers] == ["base", "mine"]
+    assert all(set(answer) == {"name", "text", "tokens", "seconds"} and answer["tokens"] for answer in answers)
