@@ -1,0 +1,1 @@
+"""What the browser sees: one module per page. No torch, no SQL."""

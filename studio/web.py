@@ -1,0 +1,58 @@
+"""The web application: our own routes and guard, with the pages mounted below them."""
+
+import os
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from starlette.middleware.cors import CORSMiddleware
+
+from jobs.services import Services
+from storage.problems import NotFound
+
+
+def create_web_app(services: Services) -> FastAPI:
+    """Everything that the browser reaches, on one application. Uploads wait inside the studio's home."""
+    # read by Gradio when it is first imported
+    os.environ["GRADIO_TEMP_DIR"] = str(services.settings.temporary_dir)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    from gradio import mount_gradio_app
+
+    from studio.guard import Guard
+    from studio.pages import build_pages
+    from studio.text import CATALOGUE, say
+    from studio.theme import BEHAVIOUR, STYLE, studio_theme
+
+    app = FastAPI(title=say("studio.name"), docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/healthz")
+    def health() -> JSONResponse:
+        return JSONResponse({"status": "ok", "workers": len(services.workers.alive()), "queued": len(services.runs.queued())})
+
+    @app.get("/download/{run_id}")
+    def download(run_id: str):
+        adapter = services.adapters.find(run_id)
+        return _attachment(services.settings.adapters_dir, adapter.zip_name if adapter else None)
+
+    @app.get("/log/{run_id}")
+    def log(run_id: str):
+        try:
+            run = services.runs.get(run_id)
+        except NotFound:
+            return _attachment(services.settings.runs_dir, None)
+        return _attachment(services.settings.runs_dir, f"{run.id}/log.txt", f"{run.name} log.txt")
+
+    def _attachment(folder: Path, name: str | None, title: str | None = None):
+        path = folder / name if name else None
+        if path is None or not path.is_file():
+            return PlainTextResponse(say("download.gone"), 404)
+        return FileResponse(path, filename=title or path.name)
+
+    mount_gradio_app(
+        app, build_pages(services), "/", show_error=False, max_file_size=services.settings.upload_limit, run_history=False,
+        footer_links=[], mcp_server=False, pwa=False, ssr_mode=False, enable_monitoring=False, i18n=CATALOGUE,
+        theme=studio_theme(), css_paths=STYLE, head=f"<script>{BEHAVIOUR.read_text('utf-8')}</script>",
+        allowed_paths=[], blocked_paths=[str(services.settings.home / name) for name in ("uploads", "runs", "adapters", "models")])
+    app.add_middleware(CORSMiddleware, allow_origins=[])
+    app.add_middleware(Guard, settings=services.settings)
+    return app
