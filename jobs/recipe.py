@@ -66,7 +66,7 @@ class TrainingSettings(Schema):
     eval_steps: int = Field(0, ge=0, title="Evaluate every", json_schema_extra={"unit": "steps"},
                             description="Steps between evaluations. 0: about ten times in the run.")
     save_steps: int = Field(0, ge=0, title="Checkpoint every", json_schema_extra={"unit": "steps"},
-                            description="Steps between checkpoints. 0: about ten times in the run.")
+                            description="Steps between checkpoints. 0: every half minute.")
 
 
 class Recipe(Schema):

@@ -120,8 +120,7 @@ def trainer_arguments(context: TrainingContext, rows: int, validation_rows: int)
         train_sampling_strategy="random" if training.packing else "group_by_length",
         eval_strategy="steps" if validation_rows else "no",
         eval_steps=training.eval_steps or math.ceil(steps / max(1, evaluations)),
-        save_strategy="steps",
-        save_steps=training.save_steps or math.ceil(steps / 10),
+        save_strategy="no",  # the watcher says when
         save_total_limit=2,
         logging_steps=max(1, steps // 500),
         logging_nan_inf_filter=False,
@@ -138,7 +137,7 @@ def watch(trainer, context: TrainingContext, notes: dict, claimed_at: float) -> 
     trainer.remove_callback(PrinterCallback)
     trainer.tokens = notes.get("tokens", 0)
     trainer.earlier_seconds = notes.get("training_seconds", 0.0)
-    trainer.add_callback(Watcher(context.report, trainer, notes, claimed_at))
+    trainer.add_callback(Watcher(context.report, trainer, notes, claimed_at, context.recipe.training.save_steps))
 
 
 def look_before(trainer, examples: list[dict], context: TrainingContext, notes: dict) -> None:

@@ -13,6 +13,7 @@ from storage.problems import LossDiverged
 from storage.records import Phase, Request
 
 SNAPSHOT_LIMIT = 256 * 1024**2  # bytes of trainable weights up to which the last good state is held in memory
+CHECKPOINT_SECONDS = 30  # between checkpoints, where the recipe does not count steps
 GOOD_LOSS = 1.5  # a state counts as good while its loss is at most this many times the first loss
 
 LOGGED = {"loss": "loss", "eval_loss": "eval_loss", "learning_rate": "learning_rate", "grad_norm": "grad_norm",
@@ -83,9 +84,10 @@ class Watched:
 class Watcher(TrainerCallback):
     """Passes what happens on to the report, and requests back to the trainer."""
 
-    def __init__(self, report: Report, trainer: Trainer, notes: dict, claimed_at: float):
+    def __init__(self, report: Report, trainer: Trainer, notes: dict, claimed_at: float, save_steps: int):
         self.report, self.trainer, self.notes = report, trainer, notes
-        self.claimed_at = claimed_at
+        self.claimed_at, self.save_steps = claimed_at, save_steps
+        self.saved_at = time.monotonic()
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.trainer.began_at = time.monotonic()
@@ -103,8 +105,13 @@ class Watcher(TrainerCallback):
         self.report.progress(state.global_step, state.max_steps)
         if self.report.asked in (Request.STOP, Request.PAUSE):
             control.should_training_stop = True
-            control.should_save = control.should_save or self.report.asked == Request.PAUSE
+        control.should_save = self.report.asked == Request.PAUSE or self.checkpoint_is_due(state.global_step)
         return control
+
+    def checkpoint_is_due(self, step: int) -> bool:
+        if self.save_steps:
+            return step % self.save_steps == 0
+        return time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
 
     def on_train_end(self, args, state, control, **kwargs):
         self.trainer.ended_at = time.monotonic()
@@ -122,3 +129,4 @@ class Watcher(TrainerCallback):
         self.notes.update(tokens=self.trainer.tokens, training_seconds=self.trainer.training_seconds())
         checkpoints.seal(folder, self.notes)
         self.report.checkpointed()
+        self.saved_at = time.monotonic()
