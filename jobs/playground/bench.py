@@ -45,7 +45,7 @@ class Bench:
         """The events of stream_side_by_side; a pane whose model cannot be had gets its problem, the others their answers."""
         try:
             loaded = self.load(request)
-        except Exception as error:  # noqa: BLE001, told to every pane
+        except Exception as error:  # told to every pane
             sentence = sentence_for(error, self.device)
             yield from ({"pane": pane.name, "problem": sentence} for pane in request.panes)
             return
@@ -53,7 +53,7 @@ class Bench:
         for pane in request.panes:
             try:
                 answerers[pane.name] = loaded.answerer(pane.adapter_folder)
-            except Exception as error:  # noqa: BLE001, told to this pane; the others go on
+            except Exception as error:  # told to this pane; the others go on
                 yield {"pane": pane.name, "problem": sentence_for(error, self.device)}
         loaded.detach_oldest(keep={pane.adapter_folder for pane in request.panes})
         if answerers:

@@ -45,7 +45,7 @@ def stream_side_by_side(answerers: dict[str, Answerer], request: GenerateRequest
             thread.join()
 
 
-class Ended(Exception):  # noqa: N818, not a problem
+class Ended(Exception):
     """Somebody asked to stop, or the time is up; the argument is the finish reason."""
 
 
@@ -102,7 +102,7 @@ def _run_pane(answer, name: str, answerer: Answerer, request: GenerateRequest, t
     turns.wait(name)
     try:
         event = answer(name, answerer, request, turns, events)
-    except Exception as error:  # noqa: BLE001, one pane's problem must not take the others' answers
+    except Exception as error:  # one pane's problem must not take the others' answers
         event = {"problem": sentence_for(error, str(answerer.device))}
     finally:
         turns.leave(name)
@@ -248,7 +248,7 @@ def classify(name: str, answerer: Answerer, request: GenerateRequest, turns: Tur
     probabilities = torch.softmax(answerer.model(**encoded).logits[0].float(), dim=-1)
     best = probabilities.topk(min(TOP_LABELS, len(answerer.labels)))
     labels = [{"label": answerer.labels[index], "probability": probability}
-              for probability, index in zip(best.values.tolist(), best.indices.tolist())]
+              for probability, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
     answer = "\n".join(f"{found['label']} ({found['probability']:.1%})" for found in labels)
     events.put({"pane": name, "text": answer})
     seconds = time.monotonic() - began

@@ -2,7 +2,6 @@
 
 import copy
 import json
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +68,8 @@ class LoadedBase:
         self.model.eval().requires_grad_(False)
         self._shared = {id(tensor): tensor for tensor in _tensors(self.model)}
         self.bytes = memory_of(self._shared.values())
-        self._adapters: OrderedDict[Path, tuple[tuple, Answerer]] = OrderedDict()
+        # replaced, never changed: the state is read from another thread. The order is the order of last use.
+        self._adapters: dict[Path, tuple[tuple, Answerer]] = {}
 
     def answerer(self, folder: Path | None) -> Answerer:
         """The base model with the adapter of that PEFT folder, attached now or before; None is the base model as it is.
@@ -84,10 +84,9 @@ class LoadedBase:
 
     def detach_oldest(self, keep: set[Path | None]) -> None:
         """Let go of the adapters that were not used for longest, as far as there are too many; `keep` are in use."""
-        for folder in [folder for folder in self._adapters if folder not in keep]:
-            if len(self._adapters) <= self.adapter_limit:
-                return
-            del self._adapters[folder]
+        unused = [folder for folder in self._adapters if folder not in keep]
+        gone = unused[:max(0, len(self._adapters) - self.adapter_limit)]
+        self._adapters = {folder: known for folder, known in self._adapters.items() if folder not in gone}
 
     def _base(self) -> Answerer:
         labels = None
@@ -98,10 +97,11 @@ class LoadedBase:
     def _adapter(self, folder: Path) -> Answerer:
         config = self._read_adapter(folder)
         files = fingerprint(folder)
-        known = self._adapters.pop(folder, None)  # taken out and put back: the order is the order of last use
+        others = dict(self._adapters)
+        known = others.pop(folder, None)
         if known is None or known[0] != files:
             known = files, self._attach(folder, config)
-        self._adapters[folder] = known
+        self._adapters = {**others, folder: known}
         return known[1]
 
     def _load(self) -> tuple[PreTrainedModel, dict]:
@@ -200,11 +200,13 @@ def memory_of(tensors: Iterable[torch.Tensor]) -> int:
 
 
 def _tensors(model: torch.nn.Module) -> list[torch.Tensor]:
+    """Everything that takes memory; bitsandbytes holds the scales of a quantised layer beside its weight."""
     tensors = [*model.parameters(), *model.buffers()]
-    for module in model.modules():  # bitsandbytes holds an int8 layer's scales in its state
-        if hasattr(module, "init_8bit_state"):
-            tensors += [value for value in vars(module.state).values() if isinstance(value, torch.Tensor)]
-    return tensors
+    states = [module.state for module in model.modules() if hasattr(module, "init_8bit_state")]
+    for weight in model.parameters():
+        if state := getattr(weight, "quant_state", None):
+            states += [state, state.state2] if state.nested else [state]
+    return tensors + [value for state in states for value in vars(state).values() if isinstance(value, torch.Tensor)]
 
 
 def _resize_head(tree: PreTrainedModel, labels: tuple[str, ...]) -> None:

@@ -63,14 +63,15 @@ class GenerateRequest(BaseChoice):
     settings: GenerationSettings = GenerationSettings()
 
     @model_validator(mode="after")
-    def _one_question_and_clear_names(self):
+    def _one_question_and_different_panes(self):
         if bool(self.prompt.strip()) == bool(self.messages):
             raise ValueError("Write a prompt, or give messages; one of the two")
         if self.messages and self.settings.raw:
             raise ValueError("Messages need a chat template, so they cannot be sent as they are; give a prompt")
-        names = [pane.name for pane in self.panes]
-        if len(set(names)) < len(names):
+        if len({pane.name for pane in self.panes}) < len(self.panes):
             raise ValueError("Two panes have the same name; give each its own")
+        if len({pane.adapter_folder for pane in self.panes}) < len(self.panes):
+            raise ValueError("Two panes ask the same model, and would get the same answer; take one of them away")
         return self
 
     def conversation(self) -> list[dict[str, str]]:
@@ -96,4 +97,4 @@ def read_request(values: dict) -> GenerateRequest:
     except ValidationError as error:
         raise RequestInvalid([
             problem["msg"].removeprefix("Value error, ") + "." if problem["type"] == "value_error" else sentence
-            for problem, sentence in zip(error.errors(), explain(error, GenerateRequest))]) from error
+            for problem, sentence in zip(error.errors(), explain(error, GenerateRequest), strict=True)]) from error

@@ -90,7 +90,7 @@ def test_the_turn_goes_round_one_token_each(bench, ask, panes):
     loaded = bench.load(ask(panes))
     answerers = [loaded.answerer(folder) for folder in panes.values()]
     hooks = [answerer.model.get_output_embeddings().register_forward_hook(lambda *_, pane=pane: made.append(pane))
-             for pane, answerer in zip(panes, answerers)]
+             for pane, answerer in zip(panes, answerers, strict=True)]
     events_of(bench, ask(panes, max_new_tokens=5))
     for hook in hooks:
         hook.remove()

@@ -15,7 +15,6 @@ from jobs.playground.models import LoadedBase, memory_of
 from jobs.playground.problems import AdapterBroken, AdapterMisfit, BaseUnloadable
 from jobs.playground.request import BaseChoice
 from storage.problems import BaseModelRefused
-
 from tests.jobs.playground.conftest import LABELS
 from tests.tiny_models import make_tokenizer
 
@@ -61,6 +60,22 @@ def test_an_adapter_that_changes_the_base_when_it_starts_gets_weights_of_its_own
     answerer = loaded.answerer(folder)
     assert all(torch.equal(tensor, before[name]) for name, tensor in loaded.model.state_dict().items())
     assert answerer.bytes > loaded.bytes
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+@pytest.mark.filterwarnings("ignore:MatMul8bitLt")
+def test_a_base_in_fewer_bits_is_shared_too(base_folder, adapter_folders, loaded, quantization):
+    choice = BaseChoice(base_path=base_folder, base_name="tiny", quantization=quantization)
+    quantised, fresh = LoadedBase(choice, "cpu"), LoadedBase(choice, "cpu")
+    answerer = quantised.answerer(adapter_folders["lora"])
+    tokens = make_tokenizer()("The lighthouse", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        quantised.model(input_ids=tokens)
+        assert torch.equal(answerer.model(input_ids=tokens).logits,
+                           fresh.answerer(adapter_folders["lora"]).model(input_ids=tokens).logits)
+    assert pointers(quantised.model) <= pointers(answerer.model)
+    assert quantised.bytes < loaded.bytes
+    assert answerer.bytes == loaded.answerer(adapter_folders["lora"]).bytes
 
 
 def test_the_adapter_unused_for_longest_is_detached(base_folder, adapter_folders):

@@ -61,8 +61,8 @@ def test_answers_stream_over_the_socket(client, ask, adapter_folders):
     assert state["memory_bytes"] > state["base"]["bytes"]
 
 
-def test_closing_the_connection_stops_the_generation(client, ask):
-    events = client.generate(ask({"base": None, "again": None}, max_new_tokens=240, temperature=2, seed=1))
+def test_closing_the_connection_stops_the_generation(client, ask, adapter_folders):
+    events = client.generate(ask({"base": None, **adapter_folders}, max_new_tokens=200, temperature=2))
     for event in events:
         if "pane" in event:
             break
@@ -70,8 +70,8 @@ def test_closing_the_connection_stops_the_generation(client, ask):
     wait_until(lambda: client.state()["waiting"] == 0, seconds=3)
 
 
-def test_a_second_request_waits_its_turn_and_is_told_so(client, ask):
-    long = ask({f"pane {number}": None for number in range(6)}, "long", max_new_tokens=240, temperature=2)
+def test_a_second_request_waits_its_turn_and_is_told_so(client, ask, adapter_folders):
+    long = ask({"base": None, **adapter_folders}, max_new_tokens=200, temperature=2)
     first = client.generate(long)
     next(event for event in first if "pane" in event)
     seen = []
@@ -89,7 +89,7 @@ def test_a_problem_comes_back_as_a_sentence_for_its_pane(client, ask, tmp_path):
     problems = [event for event in events if "problem" in event]
     assert [problem["pane"] for problem in problems] == ["gone"] and "does not exist" in problems[0]["problem"]
     missing = GenerateRequest(base_path=tmp_path / "nothing", base_name="nothing", prompt="Ahoy",
-                              panes=[{"name": "a"}, {"name": "b"}])
+                              panes=[{"name": "a"}, {"name": "b", "adapter_folder": tmp_path}])
     events = list(client.generate(missing))
     assert {event["pane"] for event in events} == {"a", "b"} and all("does not exist" in event["problem"] for event in events)
 
@@ -177,11 +177,13 @@ def test_wrong_settings_are_named(values, sentence):
     assert sentence in str(problem.value)
 
 
-def test_a_request_needs_a_prompt_and_different_names():
+def test_a_request_needs_a_prompt_and_panes_that_differ():
     with pytest.raises(RequestInvalid, match="Write a prompt"):
         read_request({"base_path": "x", "base_name": "x", "panes": [{"name": "a"}], "prompt": " "})
     with pytest.raises(RequestInvalid, match="same name"):
         read_request({"base_path": "x", "base_name": "x", "panes": [{"name": "a"}, {"name": "a"}], "prompt": "Ahoy"})
+    with pytest.raises(RequestInvalid, match="same model"):
+        read_request({"base_path": "x", "base_name": "x", "panes": [{"name": "a"}, {"name": "b"}], "prompt": "Ahoy"})
 
 
 def test_pages_can_speak_to_it_without_importing_torch():
