@@ -135,7 +135,10 @@ class LoadedBase:
         except (RuntimeError, ValueError) as error:  # other shapes, other layer names
             raise AdapterMisfit(folder, self.choice.base_name, _first_line(error)) from error
         self._check_complete(folder, model)
-        tokenizer = load_tokenizer(folder) if (folder / "tokenizer_config.json").exists() else self.tokenizer
+        try:
+            tokenizer = load_tokenizer(folder) if (folder / "tokenizer_config.json").exists() else self.tokenizer
+        except (OSError, ValueError) as error:
+            raise AdapterBroken(folder, f"its tokenizer cannot be loaded ({_first_line(error)})") from error
         if labels:
             model.config.pad_token_id = tokenizer.pad_token_id
         context = self.facts.context_length

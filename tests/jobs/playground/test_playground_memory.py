@@ -136,10 +136,11 @@ def damage(folder, name, content):
     ("adapter_config.json", b"{", AdapterBroken, "damaged"),
     ("adapter_config.json", b'{"peft_type": "FUTURE"}', AdapterBroken, "newer version"),
     ("adapter_config.json", b'{"peft_type": "LORA", "task_type": "SEQ_CLS"}', AdapterMisfit, "SEQ_CLS"),
+    ("tokenizer_config.json", b"{", AdapterBroken, "tokenizer cannot be loaded"),
     ("adapter_model.safetensors", None, AdapterBroken, "no adapter_model.safetensors"),
     ("adapter_model.safetensors", b"torn", WeightsDamaged, "damaged or incomplete"),
 ])
-def test_a_damaged_adapter_is_named_before_anything_is_loaded(loaded, adapter_folders, tmp_path, name, content, problem, words):
+def test_a_damaged_adapter_is_named_with_what_is_wrong(loaded, adapter_folders, tmp_path, name, content, problem, words):
     folder = shutil.copytree(adapter_folders["lora"], tmp_path / "damaged")
     damage(folder, name, content)
     with pytest.raises(problem, match=words):
