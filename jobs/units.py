@@ -18,12 +18,12 @@ def amount(count: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """"0.4 s", "12 s", "2 min 10 s", "3 h 5 min", "2 d 4 h"."""
+    """"0.4 s" (whole numbers given as such stay whole), "12 s", "2 min 10 s", "3 h 5 min", "2 d 4 h"."""
     if seconds is None:
         return NOTHING
-    if seconds < 9.95:
+    if seconds < 9.95 and not isinstance(seconds, int):
         return f"{max(seconds, 0):.1f} s"
-    whole = round(seconds)
+    whole = max(round(seconds), 0)
     if whole < 60:
         return f"{whole} s"
     for large, large_unit, small, small_unit, limit in (

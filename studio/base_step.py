@@ -25,7 +25,7 @@ class BaseStep:
             with gr.Row(elem_classes="st-inline"):
                 self.wanted = gr.Textbox(label=label("train.base.add"), info=label("train.base.add_help"), max_lines=1,
                                          show_label=False, elem_id="base-wanted", scale=4)
-                self.get = gr.Button(label("train.base.get"), elem_id="base-get", scale=0, min_width=100)
+                self.get = gr.Button(label("train.base.get"), elem_id="base-get", size="md", scale=0, min_width=100)
             self.progress = static_html("", elem_id="base-progress")
         self.download = gr.State("")
         self.timer = gr.Timer(1, active=False)

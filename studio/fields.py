@@ -28,11 +28,7 @@ def field_component(schema: type[BaseModel], name: str) -> Component:
     if bool in kinds:
         return gr.Checkbox(value=value, **looks)
     if kinds & {int, float} and str not in kinds:
-        least, most = limits(field)
-        whole = float not in kinds
-        if least == 0 and most == 1:
-            return gr.Slider(0, 0.99 if _excluded_most(field) else 1, step=0.01, value=value, buttons=[], **looks)
-        return gr.Number(value=value, precision=0 if whole else None, step=1 if whole else 0.0001 if value is None else 0.1, **looks)
+        return gr.Number(value=value, precision=0 if float not in kinds else None, step=_step(field, kinds), **looks)
     return gr.Textbox(value=value, lines=1, max_lines=1, **looks)
 
 
@@ -63,16 +59,9 @@ def from_form(schema: type[BaseModel], name: str, value: Any) -> Any:
     return value
 
 
-def limits(field: FieldInfo) -> tuple[float | None, float | None]:
-    """The least and the greatest value, included or not; None where there is no such limit."""
-    found: dict[str, float] = {}
-    for item in field.metadata:
-        found |= {name: getattr(item, name) for name in ("ge", "gt", "le", "lt") if getattr(item, name, None) is not None}
-    return found.get("ge", found.get("gt")), found.get("le", found.get("lt"))
-
-
-def _excluded_most(field: FieldInfo) -> bool:
-    return any(getattr(item, "lt", None) is not None for item in field.metadata)
+def _step(field: FieldInfo, kinds: set[type]) -> float:
+    """How far one press of the arrow goes: one for whole numbers, else a little of what is usual."""
+    return 1 if float not in kinds else 0.0001 if field.default is None else 0.5 if field.default >= 1 else 0.01
 
 
 def _kinds(annotation: Any) -> set[type]:

@@ -57,8 +57,8 @@ class PlaygroundPage:
                     self.settings.build(shown=True)
                     self.settings.build(shown=False)
             with gr.Row(elem_classes="st-buttons-row"):
-                self.send = gr.Button(label("playground.send"), variant="primary", elem_id="send", scale=0, min_width=120)
-                self.stop = gr.Button(label("playground.stop"), interactive=False, elem_id="stop", scale=0, min_width=100)
+                self.send = gr.Button(label("playground.send"), variant="primary", elem_id="send", size="md", scale=0, min_width=120)
+                self.stop = gr.Button(label("playground.stop"), interactive=False, elem_id="stop", size="md", scale=0, min_width=100)
         self.panes = static_html("", elem_id="panes", elem_classes="st-slot-panes")
 
         chosen = [self.base, self.adapters]

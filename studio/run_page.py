@@ -29,12 +29,12 @@ class RunPage:
         self.parts = {"title": page_frame("runs", say("page.run"))}
         self.parts["status"] = static_html("", elem_id="run-status", elem_classes="st-slot-status")
         with gr.Row(visible=False, elem_classes="st-buttons-row", elem_id="run-live") as self.live:
-            self.stop = gr.Button(label("run.stop"), elem_id="run-stop", scale=0, min_width=140)
-            self.cancel = gr.Button(label("run.cancel"), elem_id="run-cancel", scale=0, min_width=100)
+            self.stop = gr.Button(label("run.stop"), elem_id="run-stop", size="md", scale=0, min_width=140)
+            self.cancel = gr.Button(label("run.cancel"), elem_id="run-cancel", size="md", scale=0, min_width=100)
         with gr.Row(visible=False, elem_classes="st-buttons-row", elem_id="run-sure") as self.sure:
             static_html(render("sure.html"), elem_classes="st-sure")
-            self.cancel_yes = gr.Button(label("run.cancel_yes"), variant="stop", elem_id="run-cancel-yes", scale=0, min_width=160)
-            self.cancel_no = gr.Button(label("run.cancel_no"), elem_id="run-cancel-no", scale=0, min_width=120)
+            self.cancel_yes = gr.Button(label("run.cancel_yes"), variant="stop", elem_id="run-cancel-yes", size="md", scale=0, min_width=160)
+            self.cancel_no = gr.Button(label("run.cancel_no"), elem_id="run-cancel-no", size="md", scale=0, min_width=120)
         self.parts["links"] = static_html("", elem_id="run-links", elem_classes="st-slot-links")
         self.parts["chart"] = static_html("", elem_id="run-chart", elem_classes="st-slot-chart")
         self.parts["figures"] = static_html("", elem_id="run-figures", elem_classes="st-slot-figures")
@@ -83,7 +83,7 @@ class RunPage:
             parts["links"] = run_view.end_links(run, self.services.adapters.find(run.id))
         marks = {name: hashlib.sha256(html.encode()).hexdigest()[:16] for name, html in parts.items()}
         changed = [parts[name] if name in parts and marks[name] != sent.get(name) else gr.skip() for name in PARTS]
-        lives = "ended" if run.state.is_end else f"lives {run.request}"
+        lives = "ended" if run.state.is_end else f"{run.state} {run.request}"
         rows = [gr.skip()] * 4 if sent.get("lives") == lives else self._rows(run)
         return [*changed, *rows, {**sent, **marks, "moment": moment, "latest": latest, "lives": lives}]
 
@@ -104,7 +104,7 @@ class RunPage:
         """The live buttons while a run can still be asked for something, and the clock while it lives."""
         lives = not run.state.is_end
         return [gr.Row(visible=lives and run.request != Request.CANCEL), gr.Row(visible=False),
-                gr.Button(interactive=lives and run.request != Request.STOP), gr.Timer(active=lives)]
+                gr.Button(interactive=run.request != Request.STOP, visible=run.state == RunState.RUNNING), gr.Timer(active=lives)]
 
     @staticmethod
     def _not_there(run_id: str, problems: list[str]) -> list:

@@ -37,7 +37,7 @@ class TrainPage:
         method = next(iter(METHODS))
         page_frame("train", say("page.train"), say("train.lead"))
         with gr.Row(elem_classes="st-example"):
-            self.example = gr.Button(label("train.example"), elem_id="example", size="sm", scale=0, min_width=150)
+            self.example = gr.Button(label("train.example"), elem_id="example", size="md", scale=0, min_width=150)
             static_html(f"<p>{say('train.example_help')}</p>")
         with gr.Column(elem_classes="st-step"):
             step_title(1, "train.base.title")
@@ -59,7 +59,7 @@ class TrainPage:
             with gr.Row(elem_classes="st-inline"):
                 self.name = gr.Textbox(label=label("train.start.name"), info=label("train.start.name_help"), max_length=80,
                                        max_lines=1, elem_id="name", scale=4)
-                self.start = gr.Button(label("train.start.button"), variant="primary", elem_id="start", scale=0, min_width=160)
+                self.start = gr.Button(label("train.start.button"), variant="primary", elem_id="start", size="md", scale=0, min_width=160)
             self.problems = static_html("", elem_id="start-problems")
         self.page_key = gr.State(lambda: uuid.uuid4().hex)
         self.address = gr.Textbox(visible="hidden", elem_id="address")

@@ -1,6 +1,7 @@
 """The web application: our own routes and guard, with the pages mounted below them."""
 
 import os
+import warnings
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -48,11 +49,14 @@ def create_web_app(services: Services) -> FastAPI:
             return PlainTextResponse(say("download.gone"), 404)
         return FileResponse(path, filename=title or path.name)
 
-    mount_gradio_app(
-        app, build_pages(services), "/", show_error=False, max_file_size=services.settings.upload_limit, run_history=False,
-        footer_links=[], mcp_server=False, pwa=False, ssr_mode=False, enable_monitoring=False, i18n=CATALOGUE,
-        theme=studio_theme(), css_paths=STYLE, head=f"<script>{BEHAVIOUR.read_text('utf-8')}</script>",
-        allowed_paths=[], blocked_paths=[str(services.settings.home / name) for name in ("uploads", "runs", "adapters", "models")])
+    kept = [str(services.settings.home / name) for name in ("uploads", "runs", "adapters", "models", "logs")]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "SSR mode")  # said of every app with several pages, also where it is off
+        mount_gradio_app(
+            app, build_pages(services), "/", show_error=False, max_file_size=services.settings.upload_limit, run_history=False,
+            footer_links=[], mcp_server=False, pwa=False, ssr_mode=False, enable_monitoring=False, i18n=CATALOGUE,
+            theme=studio_theme(), css_paths=STYLE, head=f"<script>{BEHAVIOUR.read_text('utf-8')}</script>",
+            allowed_paths=[], blocked_paths=kept)
     app.add_middleware(CORSMiddleware, allow_origins=[])
     app.add_middleware(Guard, settings=services.settings)
     return app

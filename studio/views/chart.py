@@ -11,6 +11,7 @@ from studio.render import render
 from studio.text import say
 
 MOST_POINTS = 200  # of one curve; a screen shows no more
+MOST_DOTS = 40  # more would touch each other
 NAMES = ("loss", "eval_loss")
 
 Point = tuple[float, float]  # step, value
@@ -66,7 +67,8 @@ def loss_chart(points: Sequence[MetricPoint], total_steps: int, ended: bool) -> 
     x = Axis(x.low, max(last_step, total_steps, 1), tuple(tick for tick in x.ticks if tick <= max(last_step, total_steps, 1)))
     lines = [{"name": name, "title": say(f"run.chart.{name}"),
               "path": " ".join(f"{1000 * x.place(step):.1f},{1000 * (1 - y.place(value)):.1f}" for step, value in curve),
-              "dots": [(100 * x.place(step), 100 * (1 - y.place(value))) for step, value in curve] if len(curve) <= 40 else []}
+              "dots": [(100 * x.place(step), 100 * (1 - y.place(value))) for step, value in curve]
+             if len(curve) == 1 or name == "eval_loss" and len(curve) <= MOST_DOTS else []}
              for name, curve in curves.items()]
     hover = [{"title": say(f"run.chart.{name}"), "points": [
         [round(100 * x.place(step), 2), f"{step:,.0f}", units.figure(value)] for step, value in curve]} for name, curve in curves.items()]

@@ -67,5 +67,9 @@ def _peek(services: Services, dataset: Dataset) -> tuple[tuple[dict, ...], tuple
 
 
 def _cell(value) -> str:
-    text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    """A value as text: turns of a conversation one under the other, anything else as it would stand in the file."""
+    if isinstance(value, list) and value and all(isinstance(turn, dict) and "content" in turn for turn in value):
+        text = "\n".join(f"{turn.get('role', '')}: {turn['content']}" for turn in value)
+    else:
+        text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE].rstrip() + "…"

@@ -26,7 +26,7 @@ class Progress:
 def progress_of(run: Run, position: int, now: float) -> Progress:
     """What a run is doing right now."""
     if run.state == RunState.QUEUED:
-        return Progress(say("run.position_next") if position <= 1 else say("run.position", position=position))
+        return Progress(say("run.position_next") if position <= 1 else say("run.position", position=position), share=0)
     share = run.step / run.total_steps if run.total_steps else None
     if run.state != RunState.RUNNING:
         return Progress(_end_words(run), share=1 if run.state == RunState.FINISHED else share or 0)
@@ -77,19 +77,19 @@ def figures(run: Run, latest: dict[str, float]) -> str:
             before = metrics.get(f"{name}_before")
             cells.append(_cell(f"figure.{name}", units.share(metrics.get(name, latest.get(name))),
                                say("figure.before", value=units.share(before)) if before is not None else ""))
-    if not run.state.is_end:
-        cells.append(_cell("figure.memory", units.size(run.memory_bytes)))
     cells += [
         _cell("figure.peak_memory", units.size(run.peak_memory_bytes),
-              ENGLISH.get(f"figure.peak_memory_{run.peak_memory_of}", "") if run.peak_memory_bytes else ""),
+              ", ".join(filter(None, (
+                  ENGLISH.get(f"figure.peak_memory_{run.peak_memory_of}") if run.peak_memory_bytes else "",
+                  say("figure.memory_now", size=units.size(run.memory_bytes)) if run.memory_bytes else "")))),
         _cell("figure.trainable", units.amount(run.trainable_parameters),
               say("figure.trainable_share", share=units.share(run.trainable_parameters, run.total_parameters),
                   total=units.amount(run.total_parameters)) if run.trainable_parameters else ""),
         _cell("figure.checkpoint", units.size(run.checkpoint_bytes)),
         _cell("figure.seconds", units.duration(run.train_seconds),
               say("figure.first_step", seconds=units.duration(run.seconds_to_first_step)) if run.seconds_to_first_step else ""),
-        _cell("figure.speed", say("figure.tokens_per_second", count=units.amount(round(run.tokens_per_second)))
-              if run.tokens_per_second else units.NOTHING),
+        _cell("figure.speed", units.amount(run.tokens_per_second and round(run.tokens_per_second)),
+              say("figure.tokens_per_second") if run.tokens_per_second else ""),
     ]
     return render("run_figures.html", cells=cells)
 

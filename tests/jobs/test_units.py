@@ -17,7 +17,7 @@ def test_counts_are_shortened_only_when_they_are_large(count, text):
 
 
 @pytest.mark.parametrize(("seconds", "text"), [
-    (None, "–"), (-1, "0.0 s"), (0.42, "0.4 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min"), (130, "2 min 10 s"),
+    (None, "–"), (-0.5, "0.0 s"), (-1, "0 s"), (0.42, "0.4 s"), (5, "5 s"), (5.0, "5.0 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min"), (130, "2 min 10 s"),
     (3599.9, "1 h"), (3600, "1 h"), (11_130, "3 h 5 min"), (86_400, "1 d"), (187_200, "2 d 4 h")])
 def test_durations_read_as_a_person_would_say_them(seconds, text):
     assert units.duration(seconds) == text
