@@ -37,7 +37,8 @@ class PlaygroundClient:
 
         Each event has `pane` and one of: `text` (the next piece); `done` with the whole `text`, `tokens`, `seconds`,
         `seconds_to_first_token` and `finish_reason`; `problem` (a sentence; this pane has ended). While nothing comes,
-        {"waiting": True, "for": "turn" or "model"} is sent once a second. Raises PlaygroundMissing or PlaygroundLost.
+        {"waiting": True, "for": "turn", "model" (it is being loaded) or "answer"} is sent once a second.
+        Raises PlaygroundMissing or PlaygroundLost.
         """
         unfinished = {pane.name for pane in request.panes}
         with self._open("POST", "/generate", request.model_dump(mode="json")) as response:

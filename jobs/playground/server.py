@@ -89,7 +89,8 @@ class Playground:
                 loop.call_soon_threadsafe(events.put_nowait, None)
 
         if self.waiting:
-            yield _line(_waiting(begun))
+            yield _line({"waiting": True, "for": "turn"})
+        answering = False
         self._work(work)
         try:
             while True:
@@ -97,10 +98,12 @@ class Playground:
                     async with asyncio.timeout(WAITING_SECONDS):
                         event = await events.get()
                 except TimeoutError:
-                    yield _line(_waiting(begun))
+                    reason = "answer" if answering else "model" if begun.is_set() else "turn"
+                    yield _line({"waiting": True, "for": reason})
                     continue
                 if event is None:
                     return
+                answering = True
                 yield _line(event)
         finally:  # also when the client has closed the connection
             stop.set()
@@ -139,10 +142,6 @@ class Playground:
 
 def _line(event: dict) -> str:
     return json.dumps(event, ensure_ascii=False) + "\n"
-
-
-def _waiting(begun: threading.Event) -> dict:
-    return {"waiting": True, "for": "model" if begun.is_set() else "turn"}
 
 
 def _refused(problem: RequestInvalid) -> Response:
