@@ -1,0 +1,1 @@
+"""Measurements. Never run by the tests; each writes what it measured to bench/results/."""
