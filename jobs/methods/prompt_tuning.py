@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from jobs.methods.base import MethodSettings, TrainingMethod
+from storage.problems import TrainingStopped
 
 
 class PromptTuningSettings(MethodSettings):
@@ -25,6 +26,9 @@ class PromptTuningSettings(MethodSettings):
 def build_config(settings: PromptTuningSettings, context):
     from peft import PromptTuningConfig
 
+    if context.new_modules:
+        raise TrainingStopped(f"Prompt tuning cannot save the layers that this base model lacks ({', '.join(context.new_modules)}). "
+                              "Choose LoRA, or a base model that has them.")
     values = settings.model_dump()
     if settings.prompt_tuning_init == "TEXT":
         values["tokenizer_name_or_path"] = str(context.base_path)

@@ -31,7 +31,7 @@ ADAPTER_LIMIT = 16  # attached adapters; beyond it, the one unused for longest i
 AUTO_CLASSES = {"text-generation": AutoModelForCausalLM, "text-classification": AutoModelForSequenceClassification}
 PEFT_TASKS = {"text-generation": "CAUSAL_LM", "text-classification": "SEQ_CLS"}
 
-CONFIG, WEIGHTS, PICKLE, LABELS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "labels.json"
+CONFIG, WEIGHTS, PICKLE, LABELS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "config.json"
 
 
 @dataclass(frozen=True)
@@ -228,12 +228,13 @@ def _resize_head(tree: PreTrainedModel, labels: tuple[str, ...]) -> None:
 
 def _read_labels(folder: Path) -> tuple[str, ...]:
     try:
-        labels = json.loads((folder / LABELS).read_bytes())
-    except (OSError, ValueError) as error:
+        names = json.loads((folder / LABELS).read_bytes())["id2label"]
+        labels = tuple(names[str(number)] for number in range(len(names)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise AdapterBroken(folder, f"its label names cannot be read from {LABELS}") from error
-    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
-        raise AdapterBroken(folder, f"its {LABELS} is not a list of names")
-    return tuple(labels)
+    if not labels or not all(isinstance(label, str) for label in labels):
+        raise AdapterBroken(folder, f"the id2label of its {LABELS} does not give names")
+    return labels
 
 
 def _first_line(error: BaseException) -> str:

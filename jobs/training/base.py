@@ -28,18 +28,18 @@ def load_tokenizer(context: TrainingContext):
     return tokenizer
 
 
-def load_base_model(context: TrainingContext, auto_class, **options) -> PreTrainedModel:
-    """Weights from safetensors only, never code from the folder."""
+def load_base_model(context: TrainingContext, auto_class, **options) -> PreTrainedModel | tuple[PreTrainedModel, dict]:
+    """Weights from safetensors only, never code from the folder. With output_loading_info, transformers' report comes along."""
     logging.disable_progress_bar()
     on_gpu = context.device.startswith("cuda")
     # on a CPU autocast wants fp32 weights; on a GPU the frozen base is held in the training precision
     dtype = DTYPES[context.precision] if on_gpu else torch.float32
-    model = auto_class.from_pretrained(
+    loaded = auto_class.from_pretrained(
         context.base_path, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=dtype,
         quantization_config=quantization_config(context.recipe.quantization, dtype),
         device_map={"": context.device} if on_gpu or context.recipe.quantization != "none" else None, **options)
-    model.config.use_cache = False
-    return model
+    (loaded[0] if isinstance(loaded, tuple) else loaded).config.use_cache = False
+    return loaded
 
 
 def quantization_config(quantization: str, dtype: torch.dtype) -> BitsAndBytesConfig | None:

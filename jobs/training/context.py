@@ -22,6 +22,7 @@ class TrainingContext:
     report: Report
     labels: list[str] = field(default_factory=list)   # classification: the label names, by id
     tokenizer: Any = None
+    new_modules: list[str] = field(default_factory=list)  # layers the base model lacks: trained whole, saved with the adapter
 
     @property
     def peft_task(self) -> str:

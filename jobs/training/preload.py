@@ -7,6 +7,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # a base model is complete on the disk before a run is accepted
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads would take the page's share of the cores
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # torch.cuda.is_available() without waking the driver
 

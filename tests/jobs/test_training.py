@@ -96,15 +96,15 @@ def test_cancel_throws_it_away_and_frees_the_device(working_services, start):
 
 
 def test_a_killed_trainer_goes_on_from_its_last_checkpoint(working_services, start):
-    run = start(training={"epochs": 8, "learning_rate": 1e-2, "save_steps": 5})
+    run = start(training={"epochs": 40, "learning_rate": 1e-3, "save_steps": 5})
     killed = wait_until(working_services, run.id, lambda run: run.step >= 12)
     os.killpg(killed.pid, signal.SIGKILL)
     run = wait_for_end(working_services, run.id)
-    assert (run.state, run.attempts, run.step) == (RunState.FINISHED, 2, 40)
+    assert (run.state, run.attempts, run.step) == (RunState.FINISHED, 2, 200)
     lines = [line.text for line in working_services.runs.log_lines(run.id)]
     assert any("as the system does when memory runs out" in line for line in lines)
-    assert any(line.startswith("Going on from the checkpoint at step 1") for line in lines)
-    assert len([point for point in working_services.runs.metrics(run.id, ["loss"])]) == 40
+    assert any(line.startswith("Going on from the checkpoint at step ") for line in lines)
+    assert len([point for point in working_services.runs.metrics(run.id, ["loss"])]) == 200
     assert run.eval_loss < run.eval_loss_before
 
 
@@ -135,3 +135,20 @@ def test_a_model_without_a_chat_template_gets_a_plain_one_that_travels_along(wor
     folder = working_services.settings.adapters_dir / working_services.adapters.get(run.id).folder
     assert "Assistant:" in (folder / "chat_template.jinja").read_text()
     assert any("no chat template" in line.text for line in working_services.runs.log_lines(run.id))
+
+
+def test_layers_that_the_base_model_lacks_are_trained_and_saved_whole(working_services, start, tmp_path):
+    from safetensors import safe_open
+    from transformers import BertModel
+
+    from tests.tiny_models import make_tiny_bert
+
+    base = make_tiny_bert(tmp_path / "no-pooler")
+    BertModel.from_pretrained(base, add_pooling_layer=False).save_pretrained(base)
+    run = wait_for_end(working_services, start("text-classification", base_model=str(base)).id)
+    assert (run.state, run.problem) == (RunState.FINISHED, "")
+    folder = working_services.settings.adapters_dir / working_services.adapters.get(run.id).folder
+    with safe_open(folder / "adapter_model.safetensors", "pt") as weights:
+        assert any("pooler" in name for name in weights.keys())
+    run = wait_for_end(working_services, start("text-classification", base_model=str(base), method="prompt-tuning").id)
+    assert run.state == RunState.FAILED and "Choose LoRA" in run.problem

@@ -11,6 +11,7 @@ from jobs.training.context import TrainingContext
 from jobs.training.watch import Watched
 
 PEFT_TASK = "SEQ_CLS"
+HEADS = {"classifier", "score"}
 
 
 class WatchedTrainer(Watched, Trainer):
@@ -20,8 +21,11 @@ class WatchedTrainer(Watched, Trainer):
 def load_model(context: TrainingContext):
     """The base model with a new head, whose label names stay in its config."""
     names = dict(enumerate(context.labels))
-    model = load_base_model(context, AutoModelForSequenceClassification, num_labels=len(names), id2label=names,
-                            label2id={name: number for number, name in names.items()})
+    model, loading = load_base_model(context, AutoModelForSequenceClassification, num_labels=len(names), id2label=names,
+                                     label2id={name: number for number, name in names.items()}, output_loading_info=True)
+    # peft saves a head by its usual names; what else is new beside it (BERT's pooler, DistilBERT's pre_classifier) it must be told
+    missing = {name.removeprefix(f"{model.base_model_prefix}.").split(".")[0] for name in loading["missing_keys"]}
+    context.new_modules = sorted(missing - HEADS)
     model.config.pad_token_id = context.tokenizer.pad_token_id
     return model
 

@@ -70,7 +70,7 @@ def classifier_folder(encoder_folder, tmp_path_factory) -> Path:
     randomise(model)
     model.save_pretrained(folder)
     make_tokenizer(None).save_pretrained(folder)
-    (folder / "labels.json").write_text(json.dumps(LABELS))
+    (folder / "config.json").write_text(json.dumps({"id2label": dict(enumerate(LABELS))}))
     return folder
 
 
