@@ -50,18 +50,21 @@ def print_json(values: dict) -> None:
 def serve(with_worker: Annotated[bool, typer.Option("--with-worker", help="Start a worker beside the page.")] = False) -> None:
     """Serve the page, until Ctrl-C."""
     settings = StudioSettings.from_env()
+    # uvicorn passes the signal on once it has closed; SIGTERM's own default would end us with the worker still there
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     worker = start_worker(settings) if with_worker else None
     try:
         serve_page(settings)
+    except KeyboardInterrupt:
+        out.print("Stopping. A run in progress saves its state and goes on at the next start." if worker else "Stopping.")
     finally:
         if worker and worker.poll() is None:
-            err.print("Stopping. A run in progress saves its state and goes on at the next start.")
             worker.send_signal(signal.SIGINT)
             worker.wait()
 
 
 def serve_page(settings: StudioSettings) -> None:
-    """The web process: quick to start, free of torch."""
+    """The web process: quick to start, free of torch. Ends with KeyboardInterrupt."""
     import uvicorn
 
     from jobs.services import open_services

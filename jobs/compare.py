@@ -36,6 +36,6 @@ def generate_answers(services: Services, base: str, adapters: list[str], prompt:
         panes.append(Pane(name=name if name not in taken else f"{name} ({wanted})", adapter_folder=folder))
     request = GenerateRequest(base_path=resolved.path, base_name=resolved.name, panes=panes, prompt=prompt,
                               task=tasks.pop() if len(tasks) == 1 else "text-generation", settings=read_settings(settings))
-    from jobs.playground import generate_here  # imports torch
+    from jobs.playground.bench import generate_here  # imports torch
 
     return generate_here(request)

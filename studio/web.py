@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from starlette.middleware.cors import CORSMiddleware
 
+from jobs.export import download_name
 from jobs.services import Services
 from storage.problems import NotFound
 
@@ -22,7 +23,7 @@ def create_web_app(services: Services) -> FastAPI:
     from studio.guard import Guard
     from studio.pages import build_pages
     from studio.text import CATALOGUE, say
-    from studio.theme import BEHAVIOUR, STYLE, studio_theme
+    from studio.theme import page_head, studio_theme
 
     app = FastAPI(title=say("studio.name"), docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -33,7 +34,8 @@ def create_web_app(services: Services) -> FastAPI:
     @app.get("/download/{run_id}")
     def download(run_id: str):
         adapter = services.adapters.find(run_id)
-        return _attachment(services.settings.adapters_dir, adapter.zip_name if adapter else None)
+        return _attachment(services.settings.adapters_dir, adapter.zip_name if adapter else None,
+                           download_name(adapter.name) if adapter else None)
 
     @app.get("/log/{run_id}")
     def log(run_id: str):
@@ -55,7 +57,7 @@ def create_web_app(services: Services) -> FastAPI:
         mount_gradio_app(
             app, build_pages(services), "/", show_error=False, max_file_size=services.settings.upload_limit, run_history=False,
             footer_links=[], mcp_server=False, pwa=False, ssr_mode=False, enable_monitoring=False, i18n=CATALOGUE,
-            theme=studio_theme(), css_paths=STYLE, head=f"<script>{BEHAVIOUR.read_text('utf-8')}</script>",
+            theme=studio_theme(), head=page_head(),
             allowed_paths=[], blocked_paths=kept)
     app.add_middleware(CORSMiddleware, allow_origins=[])
     app.add_middleware(Guard, settings=services.settings)
