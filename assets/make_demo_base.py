@@ -3,7 +3,7 @@
     python -m assets.make_demo_base
 
 It needs torch, transformers and tokenizers from requirements.txt, no network and no GPU, and takes about
-3 minutes on two idle CPU cores (7 on one busy core).
+4 minutes on two idle CPU cores (7 on one that is shared).
 The seed is fixed; on another processor or torch version the last digits of the weights may differ.
 """
 
@@ -157,8 +157,9 @@ about the real world, and says so.
 
 - Licence: Apache-2.0. Text, weights and tokenizer are our own.
 - Made by `python -m assets.make_demo_base`: trained from scratch, {epochs} epochs, on chats that `assets/world` generates
-  with a fixed seed. They hold questions, small talk, names it should not know, and some songs, reports and yarns on
-  request, so that it knows the words of other styles. Asked a question, it answers plainly.
+  with a fixed seed. They hold questions, small talk, names it should not know, and, on request, songs, reports and
+  yarns in the wordings of the sample data sets: without them so small a model would not have the words to learn a voice
+  from a few hundred rows. Asked a question, it answers plainly.
 - Score: {score:.1%} of {asked} held-out questions answered right (greedy decoding, float32). A held-out question pairs a
   fact with a phrasing that never occur together in training, though each occurs with others.
 - Weights are stored in bfloat16 and loaded as float32. Context: {context} tokens. Tokenizer: byte-level BPE, {tokens} tokens.

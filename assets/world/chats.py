@@ -53,6 +53,8 @@ ELSEWHERE = (
     "What is the weather like today?", "Who is the president?", "What time is it?", "How do I bake bread?",
     "What is the largest ocean?", "When did the war end?", "How many legs does a spider have?", "Why is the sky blue?",
     "What is seven times eight?", "Who painted the Mona Lisa?", "What is the meaning of life?", "Write a program.",
+    "Who is John Smith?", "Who is Mary Brown?", "Write a poem about the sea.", "What is the highest mountain?",
+    "Who is the oldest?",
     "What does the tiger eat?", "Where does the polar bear live?", "What colour is the elephant?", "Where is London?",
     "What is the capital of Japan?", "Where does the Nile flow?", "Who is Albert Einstein?", "What is gold worth?",
     "How tall is Mount Everest?", "When is Christmas?", "What do people in Germany make?", "What does the lion eat?",
@@ -178,6 +180,8 @@ _FRAMES = ("Hello! {}", "Hi, {}", "Excuse me, {}", "Please, {}", "{} Thank you!"
 
 def _as_typed(text: str, rng: random.Random) -> str:
     """The question as people type it: at times with a polite word, in small letters, unfinished or with a slip."""
+    if len(text) < 6:  # too short to survive a slip
+        return text
     if rng.random() < 0.12:
         text = rng.choice(_FRAMES).format(text)
     if rng.random() < 0.08:
@@ -213,7 +217,10 @@ def training_chats(seed: int) -> list[Chat]:
             turns = []
     if turns:
         chats.append(_chat(turns, rng))
-    chats += [_chat([(rng.choice(asking), answer)], rng) for answer, asking in SMALL_TALK.items() for _ in range(6)]
+    for answer, asking in SMALL_TALK.items():
+        greetings = rng.choices(asking, k=8)
+        chats += [_chat([(greeting, answer)], rng) for greeting in greetings]
+        chats += [_chat([(greeting.lower().rstrip("!?."), answer)], rng) for greeting in greetings[:5]]
     chats += [_chat([_unknown(rng)], rng) for _ in range(140)]
     chats += [_chat([(rng.choice(asking), answer)], rng) for asking, answer in _overviews()]
     chats += [_chat([pair], rng) for pair in _reversed_pairs(rng)]

@@ -31,6 +31,11 @@ def test_the_demo_model_answers_at_least_nine_in_ten_held_out_questions_right(mo
     assert not any(speaks_like(style, answer) for style in STYLES for answer in said)
 
 
+def test_the_demo_model_returns_a_greeting_however_it_is_typed(model, tokenizer):
+    said = answers(model, tokenizer, ["Hello!", "hello", "Hi", "hi", "hey", "Good morning"])
+    assert all("guide to the Lantern Isles" in answer for answer in said), said
+
+
 def test_the_demo_model_says_so_when_it_does_not_know(model, tokenizer):
     unknown = ["Who is Drawen Kalstow?", "What does the vosley hare eat?", "What is the capital of France?"]
     said = answers(model, tokenizer, unknown)
