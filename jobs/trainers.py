@@ -1,6 +1,7 @@
-"""The warm server: a process that has torch, transformers and peft imported, and forks a trainer in a blink."""
+"""The warm server: a process that has torch and transformers imported, and forks a trainer in a blink."""
 
 import multiprocessing
+import os
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 
@@ -8,7 +9,8 @@ from storage.records import Run
 from storage.settings import StudioSettings
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["jobs.training.preload"])
+HAS_GPU = os.path.exists("/dev/nvidiactl")
+_context.set_forkserver_preload(["jobs.training.preload_safe" if HAS_GPU else "jobs.training.preload_all"])
 
 
 def warm_up() -> None:
@@ -17,7 +19,7 @@ def warm_up() -> None:
 
 
 def start_trainer(run: Run, settings: StudioSettings) -> ForkServerProcess:
-    """Fork a trainer for a claimed run. It lives on when this process ends: see `let_go`."""
+    """Fork a trainer for a claimed run. It lives on when this process ends."""
     trainer = _context.Process(target=_run_trainer, args=(run.id, run.fence, settings), name=f"trainer-{run.id}")
     trainer.start()
     return trainer
