@@ -68,3 +68,9 @@ def studio_theme() -> gr.themes.Base:
         error_background_fill="#fdf3f2", error_background_fill_dark="#2e1917", error_border_color="#b42318",
         error_border_color_dark="#f97066", error_text_color="#8f1d14", error_text_color_dark="#fda29b",
     )
+
+
+def page_head() -> str:
+    """The style and the script of every page. Not by Gradio's `css`: it rewrites selectors, and breaks those with commas in
+    brackets."""
+    return f"<style>{STYLE.read_text('utf-8')}</style><script>{BEHAVIOUR.read_text('utf-8')}</script>"
