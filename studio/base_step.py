@@ -23,19 +23,27 @@ class BaseStep:
         self.facts = static_html("", elem_id="base-facts", elem_classes="st-facts-slot")
         with gr.Accordion(label("train.base.add"), open=False, elem_id="base-add"):
             with gr.Row(elem_classes="st-inline"):
-                self.wanted = gr.Textbox(label=label("train.base.add"), info=label("train.base.add_help"), max_lines=1,
-                                         show_label=False, elem_id="base-wanted", scale=4)
+                self.wanted = gr.Textbox(
+                    label=label("train.base.add"),
+                    info=label("train.base.add_help"),
+                    max_lines=1,
+                    show_label=False,
+                    elem_id="base-wanted",
+                    scale=4,
+                )
                 self.get = gr.Button(label("train.base.get"), elem_id="base-get", size="md", scale=0, min_width=100)
             self.progress = static_html("", elem_id="base-progress")
         self.download = gr.State("")
         self.timer = gr.Timer(1, active=False)
 
-        self.chosen.change(self.chosen_changed, self.chosen, self.facts, show_progress="hidden", queue=False,
-                           api_visibility="private")
+        self.chosen.change(
+            self.chosen_changed, self.chosen, self.facts, show_progress="hidden", queue=False, api_visibility="private"
+        )
         outputs = [self.chosen, self.facts, self.progress, self.download, self.timer]
         gr.on([self.get.click, self.wanted.submit], self.get_clicked, self.wanted, outputs, api_visibility="private")
-        self.timer.tick(self.download_ticked, self.download, outputs, queue=False, show_progress="hidden",
-                        api_visibility="private")
+        self.timer.tick(
+            self.download_ticked, self.download, outputs, queue=False, show_progress="hidden", api_visibility="private"
+        )
 
     # ---- clicks
 
@@ -66,15 +74,29 @@ class BaseStep:
         # a recipe may name a folder that is not on the shelf: it stays a choice, so that the run can be repeated
         extra = [wanted] if wanted and wanted not in names else []
         chosen = wanted or first
-        return {self.chosen: gr.Dropdown([*names, *extra], value=chosen),
-                self.facts: facts_line(next((entry for entry in entries if entry.name == chosen), None))}
+        return {
+            self.chosen: gr.Dropdown([*names, *extra], value=chosen),
+            self.facts: facts_line(next((entry for entry in entries if entry.name == chosen), None)),
+        }
 
     def _get(self, wanted: str) -> dict:
         if wanted.startswith(("/", ".", "~")) or Path(wanted).is_dir():
             entry = self.services.shelf.add_folder(wanted)
-            return {**self.choose(entry.name), self.progress: render("download.html", problems=[], done=True, hint="", amount="",
-                                                                     text=say("train.base.added", name=entry.name))}
+            return {
+                **self.choose(entry.name),
+                self.progress: render(
+                    "download.html",
+                    problems=[],
+                    done=True,
+                    hint="",
+                    amount="",
+                    text=say("train.base.added", name=entry.name),
+                ),
+            }
         download = self.services.downloads.ask(wanted)
         self.services.bell.ring_for_download(wanted)
-        return {self.progress: download_line(download, bool(self.services.workers.alive())), self.download: wanted,
-                self.timer: gr.Timer(active=True)}
+        return {
+            self.progress: download_line(download, bool(self.services.workers.alive())),
+            self.download: wanted,
+            self.timer: gr.Timer(active=True),
+        }

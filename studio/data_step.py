@@ -12,7 +12,7 @@ from storage.records import Dataset
 from studio.frame import static_html
 from studio.problems import attempt, problem_box
 from studio.recipe_form import read_validation, validation_choices
-from studio.text import label, say, setting_key
+from studio.text import label, setting_key
 from studio.views.data_view import DataView, parts_of, read_data
 
 MOST_PARTS = max(len(entry.parts) for entry in FORMATS.values())
@@ -27,34 +27,65 @@ class DataStep:
 
     def build(self) -> None:
         self.dataset = gr.State("")
-        self.upload = gr.File(file_count="multiple", file_types=sorted(SUFFIXES), label=label("train.data.upload"),
-                              elem_id="upload", height=130)
+        self.upload = gr.File(
+            file_count="multiple",
+            file_types=sorted(SUFFIXES),
+            label=label("train.data.upload"),
+            elem_id="upload",
+            height=130,
+        )
         self.problems = static_html("", elem_id="data-problems")
         self.view = static_html(DataView().html, elem_id="data", elem_classes="st-data-slot")
         with gr.Row(elem_classes="st-fields"):
-            self.task = gr.Dropdown([(label(f"choice.{task}"), task) for task in TASKS], value=TASKS[0], filterable=False,
-                                    label=label(f"{setting_key(Recipe, 'task')}.title"),
-                                    info=label(f"{setting_key(Recipe, 'task')}.help"), elem_id="task")
-            self.format = gr.Dropdown([(label("choice.auto"), AUTO), *((label(f"format.{name}"), name) for name in FORMATS)],
-                                      value=AUTO, filterable=False, elem_id="format",
-                                      label=label(f"{setting_key(DatasetChoice, 'format')}.title"),
-                                      info=label(f"{setting_key(DatasetChoice, 'format')}.help"))
-            self.validation = gr.Dropdown(validation_choices(), value="0.1", allow_custom_value=True, elem_id="validation",
-                                          label=label(f"{setting_key(DatasetChoice, 'validation')}.title"),
-                                          info=label(f"{setting_key(DatasetChoice, 'validation')}.help"))
+            self.task = gr.Dropdown(
+                [(label(f"choice.{task}"), task) for task in TASKS],
+                value=TASKS[0],
+                filterable=False,
+                label=label(f"{setting_key(Recipe, 'task')}.title"),
+                info=label(f"{setting_key(Recipe, 'task')}.help"),
+                elem_id="task",
+            )
+            self.format = gr.Dropdown(
+                [(label("choice.auto"), AUTO), *((label(f"format.{name}"), name) for name in FORMATS)],
+                value=AUTO,
+                filterable=False,
+                elem_id="format",
+                label=label(f"{setting_key(DatasetChoice, 'format')}.title"),
+                info=label(f"{setting_key(DatasetChoice, 'format')}.help"),
+            )
+            self.validation = gr.Dropdown(
+                validation_choices(),
+                value="0.1",
+                allow_custom_value=True,
+                elem_id="validation",
+                label=label(f"{setting_key(DatasetChoice, 'validation')}.title"),
+                info=label(f"{setting_key(DatasetChoice, 'validation')}.help"),
+            )
         with gr.Row(elem_classes="st-fields"):
-            self.columns = [gr.Dropdown([], visible=False, filterable=False, elem_id=f"column-{number}")
-                            for number in range(MOST_PARTS)]
+            self.columns = [
+                gr.Dropdown([], visible=False, filterable=False, elem_id=f"column-{number}") for number in range(MOST_PARTS)
+            ]
 
         outputs = [self.dataset, self.upload, self.problems, self.view, self.task, self.format, *self.columns]
-        self.upload.upload(self.files_uploaded, [self.upload, self.dataset], outputs, show_progress_on=self.view,
-                           api_visibility="private")
+        self.upload.upload(
+            self.files_uploaded, [self.upload, self.dataset], outputs, show_progress_on=self.view, api_visibility="private"
+        )
         for trigger, handler in ((self.format.input, self.format_changed), (self.task.input, self.task_changed)):
-            trigger(handler, [self.dataset, self.format, self.task], outputs, show_progress_on=self.view,
-                    api_visibility="private")
-        gr.on([column.input for column in self.columns], self.columns_changed,
-              [self.dataset, self.format, self.task, *self.columns], outputs, show_progress_on=self.view,
-              api_visibility="private")
+            trigger(
+                handler,
+                [self.dataset, self.format, self.task],
+                outputs,
+                show_progress_on=self.view,
+                api_visibility="private",
+            )
+        gr.on(
+            [column.input for column in self.columns],
+            self.columns_changed,
+            [self.dataset, self.format, self.task, *self.columns],
+            outputs,
+            show_progress_on=self.view,
+            api_visibility="private",
+        )
 
     @property
     def inputs(self) -> list:
@@ -62,9 +93,12 @@ class DataStep:
 
     def read(self, values: dict) -> dict:
         """The recipe's dataset, as far as the form knows it."""
-        return {"source": values[self.dataset], "format": values[self.format],
-                "columns": self._chosen(values[self.format], [values[column] for column in self.columns]),
-                "validation": read_validation(values[self.validation])}
+        return {
+            "source": values[self.dataset],
+            "format": values[self.format],
+            "columns": self._chosen(values[self.format], [values[column] for column in self.columns]),
+            "validation": read_validation(values[self.validation]),
+        }
 
     # ---- clicks
 
@@ -102,11 +136,24 @@ class DataStep:
                 continue
             name, required = parts[number]
             unused = [] if required and data else [(label("train.data.unused"), "")]
-            columns.append(gr.Dropdown(
-                [*unused, *view.column_names], value=data.columns.get(name, "") if data else "", visible=True,
-                label=label(f"part.{format}.{name}.title"), info=label(f"part.{format}.{name}.help")))
-        return [view.dataset.id if view.dataset else "", None, problem_box(list(view.problems)), view.html,
-                data.task if data else task, format, *columns]
+            columns.append(
+                gr.Dropdown(
+                    [*unused, *view.column_names],
+                    value=data.columns.get(name, "") if data else "",
+                    visible=True,
+                    label=label(f"part.{format}.{name}.title"),
+                    info=label(f"part.{format}.{name}.help"),
+                )
+            )
+        return [
+            view.dataset.id if view.dataset else "",
+            None,
+            problem_box(list(view.problems)),
+            view.html,
+            data.task if data else task,
+            format,
+            *columns,
+        ]
 
     def fill(self, recipe: Recipe) -> dict:
         """Every field of this step as a recipe has it. Its data must be an upload that is still here."""
@@ -115,8 +162,9 @@ class DataStep:
         outputs = [self.dataset, self.upload, self.problems, self.view, self.task, self.format, *self.columns]
         updates = dict(zip(outputs, self.updates(view, recipe.task, dataset.format), strict=True))
         kept = self.services.datasets.find(dataset.validation) if isinstance(dataset.validation, str) else None
-        updates[self.validation] = gr.Dropdown(validation_choices(kept.id if kept else None, kept.name if kept else ""),
-                                               value=str(dataset.validation))
+        updates[self.validation] = gr.Dropdown(
+            validation_choices(kept.id if kept else None, kept.name if kept else ""), value=str(dataset.validation)
+        )
         return updates
 
     def _keep(self, paths: list[Path]) -> Dataset:

@@ -24,7 +24,9 @@ def field_component(schema: type[BaseModel], name: str) -> Component:
     value = to_form(schema, name, field.default)
     kinds = _kinds(field.annotation)
     if choices := literal_choices(field.annotation):
-        return gr.Dropdown([(label(f"choice.{choice}"), choice) for choice in choices], value=value, filterable=False, **looks)
+        return gr.Dropdown(
+            [(label(f"choice.{choice}"), choice) for choice in choices], value=value, filterable=False, **looks
+        )
     if bool in kinds:
         return gr.Checkbox(value=value, **looks)
     if kinds & {int, float} and str not in kinds:

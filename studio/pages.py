@@ -10,13 +10,19 @@ from studio.runs_page import RunsPage
 from studio.text import say
 from studio.train_page import TrainPage
 
-ROUTES = (("page.run", "/run", RunPage), ("page.runs", "/runs", RunsPage),
-          ("page.playground", "/playground", PlaygroundPage), ("page.library", "/library", LibraryPage))
+ROUTES = (
+    ("page.run", "/run", RunPage),
+    ("page.runs", "/runs", RunsPage),
+    ("page.playground", "/playground", PlaygroundPage),
+    ("page.library", "/library", LibraryPage),
+)
 
 
 def build_pages(services: Services) -> gr.Blocks:
     """All pages as one Gradio app; each is a route of its own and loads only what it needs."""
-    with gr.Blocks(title=say("studio.name"), analytics_enabled=False, delete_cache=(3600, 86400), fill_width=False) as blocks:
+    with gr.Blocks(
+        title=say("studio.name"), analytics_enabled=False, delete_cache=(3600, 86400), fill_width=False
+    ) as blocks:
         gr.Navbar(visible=False)
         TrainPage(services).build(blocks)
     for name, path, page in ROUTES:

@@ -48,17 +48,31 @@ class PlaygroundPage:
         with gr.Column(elem_classes="st-step"):
             with gr.Row(elem_classes="st-fields"):
                 self.base = gr.Dropdown([], label=label("playground.base"), elem_id="playground-base", filterable=False)
-                self.adapters = gr.Dropdown([], multiselect=True, label=label("playground.adapters"), elem_id="playground-adapters",
-                                            info=label("playground.adapters_help"))
-            self.prompt = gr.Textbox(label=label("playground.prompt"), placeholder=label("playground.prompt_hint"), lines=1,
-                                     max_lines=8, elem_id="prompt")
+                self.adapters = gr.Dropdown(
+                    [],
+                    multiselect=True,
+                    label=label("playground.adapters"),
+                    elem_id="playground-adapters",
+                    info=label("playground.adapters_help"),
+                )
+            self.prompt = gr.Textbox(
+                label=label("playground.prompt"),
+                placeholder=label("playground.prompt_hint"),
+                lines=1,
+                max_lines=8,
+                elem_id="prompt",
+            )
             with gr.Accordion(label("playground.settings"), open=False):
                 with gr.Row(elem_classes="st-fields"):
                     self.settings.build(shown=True)
                     self.settings.build(shown=False)
             with gr.Row(elem_classes="st-buttons-row"):
-                self.send = gr.Button(label("playground.send"), variant="primary", elem_id="send", size="md", scale=0, min_width=120)
-                self.stop = gr.Button(label("playground.stop"), interactive=False, elem_id="stop", size="md", scale=0, min_width=100)
+                self.send = gr.Button(
+                    label("playground.send"), variant="primary", elem_id="send", size="md", scale=0, min_width=120
+                )
+                self.stop = gr.Button(
+                    label("playground.stop"), interactive=False, elem_id="stop", size="md", scale=0, min_width=100
+                )
         self.panes = static_html("", elem_id="panes", elem_classes="st-slot-panes")
 
         chosen = [self.base, self.adapters]
@@ -66,11 +80,19 @@ class PlaygroundPage:
         loaded = blocks.load(self.page_loaded, None, [*chosen, self.panes, self.problems], **quick)
         loaded.then(self.warm_up, self.base, self.problems, **quick)
         self.base.input(self.base_changed, self.base, [self.adapters, self.panes], queue=False, **quick).then(
-            self.warm_up, self.base, self.problems, **quick)
+            self.warm_up, self.base, self.problems, **quick
+        )
         self.adapters.input(self.adapters_changed, chosen, self.panes, queue=False, **quick)
         outputs = [self.panes, self.problems, self.send, self.stop]
-        gr.on([self.send.click, self.prompt.submit], self.send_clicked, {*chosen, self.prompt, *self.settings.fields.values()},
-              outputs, concurrency_id="playground", concurrency_limit=4, **quick)
+        gr.on(
+            [self.send.click, self.prompt.submit],
+            self.send_clicked,
+            {*chosen, self.prompt, *self.settings.fields.values()},
+            outputs,
+            concurrency_id="playground",
+            concurrency_limit=4,
+            **quick,
+        )
         self.stop.click(self.stop_clicked, None, self.stop, queue=False, **quick)
 
     # ---- clicks
@@ -82,14 +104,27 @@ class PlaygroundPage:
         adapter = self.services.adapters.find(run_id) if run_id else None
         bases = self._bases()
         if not bases:
-            return [gr.skip(), gr.skip(), render("empty.html", what=say("playground.empty"), next=say("playground.empty_help"),
-                                                 links=[(say("page.train"), "/")]), ""]
+            return [
+                gr.skip(),
+                gr.skip(),
+                render(
+                    "empty.html",
+                    what=say("playground.empty"),
+                    next=say("playground.empty_help"),
+                    links=[(say("page.train"), "/")],
+                ),
+                "",
+            ]
         base = next((base for base in bases if adapter and self._belongs(adapter, base)), bases[0])
         adapters = self._adapters_of(base)
         chosen = [adapter] if adapter else adapters[:1]
         problem = problem_box([say("playground.missing_run", run_id=run_id)]) if run_id and not adapter else ""
-        return [gr.Dropdown([(each.title, each.key) for each in bases], value=base.key), self._adapter_choice(adapters, chosen),
-                Panes.of(base.name, chosen).html, problem]
+        return [
+            gr.Dropdown([(each.title, each.key) for each in bases], value=base.key),
+            self._adapter_choice(adapters, chosen),
+            Panes.of(base.name, chosen).html,
+            problem,
+        ]
 
     def warm_up(self, key: str | None) -> str:
         """Load the base model ahead of the first prompt, so that the first answer comes soon."""
@@ -112,8 +147,10 @@ class PlaygroundPage:
 
     def send_clicked(self, values: dict, request: gr.Request) -> Iterator[dict]:
         """Stream the answers of all panes, at most UPDATES_PER_SECOND."""
-        idle, busy = {self.send: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}, {
-            self.send: gr.Button(interactive=False), self.stop: gr.Button(interactive=True)}
+        idle, busy = (
+            {self.send: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)},
+            {self.send: gr.Button(interactive=False), self.stop: gr.Button(interactive=True)},
+        )
         asked = attempt(self._request, values)
         if asked.problems:
             yield {self.problems: problem_box(list(asked.problems)), **idle}
@@ -153,9 +190,16 @@ class PlaygroundPage:
             raise StudioError(say("playground.no_prompt" if base else "playground.empty_help"))
         adapters = self._chosen(base, values[self.adapters] or [])
         folders = self.services.settings.adapters_dir
-        panes = [Pane(name="base"), *(Pane(name=adapter.run_id, adapter_folder=folders / adapter.folder) for adapter in adapters)]
+        panes = [
+            Pane(name="base"),
+            *(Pane(name=adapter.run_id, adapter_folder=folders / adapter.folder) for adapter in adapters),
+        ]
         return Panes.of(base.name, adapters), GenerateRequest(
-            **self._choice(base).model_dump(), panes=panes, prompt=prompt, settings=read_settings(self.settings.read(values)))
+            **self._choice(base).model_dump(),
+            panes=panes,
+            prompt=prompt,
+            settings=read_settings(self.settings.read(values)),
+        )
 
     def _bases(self) -> list[Base]:
         """What can be asked: the shelf's models that write, and every base that an adapter was trained on."""
@@ -192,8 +236,10 @@ class PlaygroundPage:
     def _adapter_choice(adapters: list[Adapter], chosen: list[Adapter]) -> gr.Dropdown:
         names = [adapter.name for adapter in adapters]
         # runs may share a name; the id tells them apart
-        choices = [(adapter.name if names.count(adapter.name) == 1 else f"{adapter.name} ({adapter.run_id[:6]})", adapter.run_id)
-                   for adapter in adapters]
+        choices = [
+            (adapter.name if names.count(adapter.name) == 1 else f"{adapter.name} ({adapter.run_id[:6]})", adapter.run_id)
+            for adapter in adapters
+        ]
         return gr.Dropdown(choices, value=[adapter.run_id for adapter in chosen])
 
     @staticmethod

@@ -39,8 +39,10 @@ class SettingsGroup:
     def fill(self, settings: dict[str, Any]) -> dict[Component, Any]:
         """Each field with its value from `settings`, or its default."""
         fields = self.schema.model_fields
-        return {component: to_form(self.schema, name, settings.get(name, fields[name].default))
-                for name, component in self.fields.items()}
+        return {
+            component: to_form(self.schema, name, settings.get(name, fields[name].default))
+            for name, component in self.fields.items()
+        }
 
 
 class SettingsForm:
@@ -67,14 +69,18 @@ class SettingsForm:
 
     def _build_method_groups(self, method: str, shown: bool) -> None:
         for schema, group in self.of_method.items():
-            with gr.Column(visible=schema is METHODS[method].settings, elem_classes="st-plain") as box, \
-                    gr.Row(elem_classes="st-fields"):
+            with (
+                gr.Column(visible=schema is METHODS[method].settings, elem_classes="st-plain") as box,
+                gr.Row(elem_classes="st-fields"),
+            ):
                 group.build(shown)
             self.boxes[schema].append(box)
 
     @property
     def components(self) -> list[Component]:
-        return [field for group in (self.training, self.of_recipe, *self.of_method.values()) for field in group.fields.values()]
+        return [
+            field for group in (self.training, self.of_recipe, *self.of_method.values()) for field in group.fields.values()
+        ]
 
     @property
     def columns(self) -> list[gr.Column]:
@@ -94,16 +100,23 @@ class SettingsForm:
 
     def read(self, values: dict[Component, Any], method: str) -> dict[str, Any]:
         """The recipe's training, method_settings, quantization and seed."""
-        return {**self.of_recipe.read(values), "training": self.training.read(values),
-                "method_settings": self.of_method[METHODS[method].settings].read(values)}
+        return {
+            **self.of_recipe.read(values),
+            "training": self.training.read(values),
+            "method_settings": self.of_method[METHODS[method].settings].read(values),
+        }
 
     def fill(self, recipe: Recipe) -> dict:
         """Every field as the recipe has it."""
         method = METHODS[recipe.method]
         rate = recipe.training.learning_rate or method.learning_rate
-        return {**self.switch(recipe.method, rate), **self.training.fill(recipe.training.model_dump(mode="json")),
-                **self.of_recipe.fill(recipe.model_dump(mode="json", include=set(RECIPE_FIELDS))),
-                **self.of_method[method.settings].fill(recipe.method_settings), self.rate: rate}
+        return {
+            **self.switch(recipe.method, rate),
+            **self.training.fill(recipe.training.model_dump(mode="json")),
+            **self.of_recipe.fill(recipe.model_dump(mode="json", include=set(RECIPE_FIELDS))),
+            **self.of_method[method.settings].fill(recipe.method_settings),
+            self.rate: rate,
+        }
 
 
 def validation_choices(kept: str | None = None, title: str = "") -> list[tuple]:

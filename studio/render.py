@@ -9,8 +9,9 @@ from studio.text import say
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-_environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
-                           trim_blocks=True, lstrip_blocks=True)
+_environment = Environment(
+    loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
 _environment.globals.update(say=say, units=units)
 
 

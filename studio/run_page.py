@@ -33,7 +33,9 @@ class RunPage:
             self.cancel = gr.Button(label("run.cancel"), elem_id="run-cancel", size="md", scale=0, min_width=100)
         with gr.Row(visible=False, elem_classes="st-buttons-row", elem_id="run-sure") as self.sure:
             static_html(render("sure.html"), elem_classes="st-sure")
-            self.cancel_yes = gr.Button(label("run.cancel_yes"), variant="stop", elem_id="run-cancel-yes", size="md", scale=0, min_width=160)
+            self.cancel_yes = gr.Button(
+                label("run.cancel_yes"), variant="stop", elem_id="run-cancel-yes", size="md", scale=0, min_width=160
+            )
             self.cancel_no = gr.Button(label("run.cancel_no"), elem_id="run-cancel-no", size="md", scale=0, min_width=120)
         self.parts["links"] = static_html("", elem_id="run-links", elem_classes="st-slot-links")
         self.parts["chart"] = static_html("", elem_id="run-chart", elem_classes="st-slot-chart")
@@ -69,9 +71,13 @@ class RunPage:
             return self._not_there(run_id, sentences(problem))
         position = self.services.runs.position(run) if run.state == RunState.QUEUED else 0
         alive = run.state.is_end or bool(self.services.workers.alive())
-        parts = {"title": run_view.title(run), "status": run_view.status(run, position, alive, time.time()),
-                 "log": run_view.log(self.services.runs.log_lines(run.id, run_view.LINES_SHOWN), run),
-                 "samples": run_view.samples(run), "recipe": run_view.recipe(run)}
+        parts = {
+            "title": run_view.title(run),
+            "status": run_view.status(run, position, alive, time.time()),
+            "log": run_view.log(self.services.runs.log_lines(run.id, run_view.LINES_SHOWN), run),
+            "samples": run_view.samples(run),
+            "recipe": run_view.recipe(run),
+        }
         # thousands of values of a long run are read again only after a step
         moment, latest = f"{run.step} {run.state} {run.phase}", sent.get("latest", {})
         if sent.get("moment") != moment:
@@ -103,12 +109,26 @@ class RunPage:
     def _rows(run) -> list:
         """The live buttons while a run can still be asked for something, and the clock while it lives."""
         lives = not run.state.is_end
-        return [gr.Row(visible=lives and run.request != Request.CANCEL), gr.Row(visible=False),
-                gr.Button(interactive=run.request != Request.STOP, visible=run.state == RunState.RUNNING), gr.Timer(active=lives)]
+        return [
+            gr.Row(visible=lives and run.request != Request.CANCEL),
+            gr.Row(visible=False),
+            gr.Button(interactive=run.request != Request.STOP, visible=run.state == RunState.RUNNING),
+            gr.Timer(active=lives),
+        ]
 
     @staticmethod
     def _not_there(run_id: str, problems: list[str]) -> list:
         links = [(say("run.open_runs"), "/runs"), (say("run.open_train"), "/")]
-        empty = render("empty.html", what=say("run.none"), next=problems[0] if run_id else say("run.none_help"), links=links)
-        return [gr.skip(), empty, *[gr.skip()] * (len(PARTS) - 2), gr.Row(visible=False), gr.Row(visible=False),
-                gr.skip(), gr.Timer(active=False), {}]
+        empty = render(
+            "empty.html", what=say("run.none"), next=problems[0] if run_id else say("run.none_help"), links=links
+        )
+        return [
+            gr.skip(),
+            empty,
+            *[gr.skip()] * (len(PARTS) - 2),
+            gr.Row(visible=False),
+            gr.Row(visible=False),
+            gr.skip(),
+            gr.Timer(active=False),
+            {},
+        ]

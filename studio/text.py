@@ -8,8 +8,17 @@ from gradio.i18n import I18nData
 from jobs.data.formats import FORMATS
 from jobs.methods import METHODS
 from jobs.playground.request import GenerationSettings
-from jobs.recipe import (DataFormat, DatasetChoice, Optimizer, Precision, Quantization, Recipe, Schedule, Task,
-                         TrainingSettings)
+from jobs.recipe import (
+    DataFormat,
+    DatasetChoice,
+    Optimizer,
+    Precision,
+    Quantization,
+    Recipe,
+    Schedule,
+    Task,
+    TrainingSettings,
+)
 from studio.words import WORDS
 
 CHOICES = (Task, Quantization, DataFormat, Schedule, Optimizer, Precision)
@@ -22,7 +31,13 @@ def setting_key(schema: type, name: str) -> str:
 
 def _setting_texts() -> dict[str, str]:
     texts = {}
-    for schema in (Recipe, DatasetChoice, TrainingSettings, GenerationSettings, *(method.settings for method in METHODS.values())):
+    for schema in (
+        Recipe,
+        DatasetChoice,
+        TrainingSettings,
+        GenerationSettings,
+        *(method.settings for method in METHODS.values()),
+    ):
         for name, field in schema.model_fields.items():
             unit = (field.json_schema_extra or {}).get("unit")
             texts[f"{setting_key(schema, name)}.title"] = (field.title or name) + (f" ({unit})" if unit else "")
@@ -58,7 +73,11 @@ def literal_choices(annotation) -> tuple[str, ...]:
 
 ENGLISH: dict[str, str] = {
     **{f"choice.{choice}": choice for kind in CHOICES for choice in get_args(kind)},
-    **_setting_texts(), **_method_texts(), **_format_texts(), **WORDS}
+    **_setting_texts(),
+    **_method_texts(),
+    **_format_texts(),
+    **WORDS,
+}
 CATALOGUE = gr.I18n(en=ENGLISH)
 
 

@@ -47,9 +47,15 @@ class TrainPage:
             self.data.build()
         with gr.Column(elem_classes="st-step"):
             step_title(3, "train.method.title")
-            self.method = gr.Radio([(label(f"method.{name}.card"), name) for name in METHODS], value=method,
-                                   label=label("train.method.title"), show_label=False, container=False,
-                                   elem_id="method", elem_classes="st-cards")
+            self.method = gr.Radio(
+                [(label(f"method.{name}.card"), name) for name in METHODS],
+                value=method,
+                label=label("train.method.title"),
+                show_label=False,
+                container=False,
+                elem_id="method",
+                elem_classes="st-cards",
+            )
             self.choose_when = static_html(self._choose_when(method), elem_classes="st-choose-when")
         with gr.Column(elem_classes="st-step"):
             step_title(4, "train.settings.title")
@@ -57,9 +63,17 @@ class TrainPage:
         with gr.Column(elem_classes="st-step"):
             step_title(5, "train.start.title")
             with gr.Row(elem_classes="st-inline"):
-                self.name = gr.Textbox(label=label("train.start.name"), info=label("train.start.name_help"), max_length=80,
-                                       max_lines=1, elem_id="name", scale=4)
-                self.start = gr.Button(label("train.start.button"), variant="primary", elem_id="start", size="md", scale=0, min_width=160)
+                self.name = gr.Textbox(
+                    label=label("train.start.name"),
+                    info=label("train.start.name_help"),
+                    max_length=80,
+                    max_lines=1,
+                    elem_id="name",
+                    scale=4,
+                )
+                self.start = gr.Button(
+                    label("train.start.button"), variant="primary", elem_id="start", size="md", scale=0, min_width=160
+                )
             self.problems = static_html("", elem_id="start-problems")
         self.page_key = gr.State(lambda: uuid.uuid4().hex)
         self.address = gr.Textbox(visible="hidden", elem_id="address")
@@ -70,18 +84,44 @@ class TrainPage:
         everything = [*self._form(), self.problems]
         blocks.load(self.page_loaded, None, everything, show_progress="hidden", api_visibility="private")
         self.example.click(self.example_clicked, None, everything, api_visibility="private")
-        self.method.input(self.method_changed, [self.method, self.settings.rate],
-                          [self.choose_when, *self.settings.columns, self.settings.rate],
-                          show_progress="hidden", queue=False, api_visibility="private")
+        self.method.input(
+            self.method_changed,
+            [self.method, self.settings.rate],
+            [self.choose_when, *self.settings.columns, self.settings.rate],
+            show_progress="hidden",
+            queue=False,
+            api_visibility="private",
+        )
         inputs = {self.base.chosen, *self.data.inputs, self.method, *self.settings.components, self.name, self.page_key}
-        started = self.start.click(self.start_clicked, inputs, [self.problems, self.address],
-                                   show_progress_on=self.problems, api_visibility="private")
-        started.then(None, self.address, None, js="(address) => { if (address) window.location.assign(address); }",
-                     api_visibility="private")
+        started = self.start.click(
+            self.start_clicked,
+            inputs,
+            [self.problems, self.address],
+            show_progress_on=self.problems,
+            api_visibility="private",
+        )
+        started.then(
+            None,
+            self.address,
+            None,
+            js="(address) => { if (address) window.location.assign(address); }",
+            api_visibility="private",
+        )
 
     def _form(self) -> list:
-        return [self.base.chosen, self.base.facts, self.data.upload, self.data.problems, self.data.view, *self.data.inputs,
-                self.method, self.choose_when, *self.settings.components, *self.settings.columns, self.name]
+        return [
+            self.base.chosen,
+            self.base.facts,
+            self.data.upload,
+            self.data.problems,
+            self.data.view,
+            *self.data.inputs,
+            self.method,
+            self.choose_when,
+            *self.settings.components,
+            *self.settings.columns,
+            self.name,
+        ]
 
     # ---- clicks
 
@@ -112,16 +152,27 @@ class TrainPage:
 
     def fill(self, recipe: Recipe) -> dict:
         """The whole form as a recipe has it."""
-        return {**self.base.choose(recipe.base_model), **self.data.fill(recipe),
-                self.method: recipe.method, self.choose_when: self._choose_when(recipe.method), **self.settings.fill(recipe),
-                self.name: recipe.name, self.problems: ""}
+        return {
+            **self.base.choose(recipe.base_model),
+            **self.data.fill(recipe),
+            self.method: recipe.method,
+            self.choose_when: self._choose_when(recipe.method),
+            **self.settings.fill(recipe),
+            self.name: recipe.name,
+            self.problems: "",
+        }
 
     def read(self, values: dict) -> dict:
         """The form as plain values of a recipe."""
         method = values[self.method]
-        return {"name": (values[self.name] or "").strip(), "base_model": values[self.base.chosen] or "",
-                "task": values[self.data.task], "dataset": self.data.read(values), "method": method,
-                **self.settings.read(values, method)}
+        return {
+            "name": (values[self.name] or "").strip(),
+            "base_model": values[self.base.chosen] or "",
+            "task": values[self.data.task],
+            "dataset": self.data.read(values),
+            "method": method,
+            **self.settings.read(values, method),
+        }
 
     def _start(self, values: dict) -> Run:
         plain = self.read(values)

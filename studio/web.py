@@ -29,13 +29,18 @@ def create_web_app(services: Services) -> FastAPI:
 
     @app.get("/healthz")
     def health() -> JSONResponse:
-        return JSONResponse({"status": "ok", "workers": len(services.workers.alive()), "queued": len(services.runs.queued())})
+        return JSONResponse(
+            {"status": "ok", "workers": len(services.workers.alive()), "queued": len(services.runs.queued())}
+        )
 
     @app.get("/download/{run_id}")
     def download(run_id: str):
         adapter = services.adapters.find(run_id)
-        return _attachment(services.settings.adapters_dir, adapter.zip_name if adapter else None,
-                           download_name(adapter.name) if adapter else None)
+        return _attachment(
+            services.settings.adapters_dir,
+            adapter.zip_name if adapter else None,
+            download_name(adapter.name) if adapter else None,
+        )
 
     @app.get("/log/{run_id}")
     def log(run_id: str):
@@ -55,10 +60,23 @@ def create_web_app(services: Services) -> FastAPI:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "SSR mode")  # said of every app with several pages, also where it is off
         mount_gradio_app(
-            app, build_pages(services), "/", show_error=False, max_file_size=services.settings.upload_limit, run_history=False,
-            footer_links=[], mcp_server=False, pwa=False, ssr_mode=False, enable_monitoring=False, i18n=CATALOGUE,
-            theme=studio_theme(), head=page_head(),
-            allowed_paths=[], blocked_paths=kept)
+            app,
+            build_pages(services),
+            "/",
+            show_error=False,
+            max_file_size=services.settings.upload_limit,
+            run_history=False,
+            footer_links=[],
+            mcp_server=False,
+            pwa=False,
+            ssr_mode=False,
+            enable_monitoring=False,
+            i18n=CATALOGUE,
+            theme=studio_theme(),
+            head=page_head(),
+            allowed_paths=[],
+            blocked_paths=kept,
+        )
     app.add_middleware(CORSMiddleware, allow_origins=[])
     app.add_middleware(Guard, settings=services.settings)
     return app

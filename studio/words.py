@@ -18,7 +18,6 @@ WORDS = {
     "problem.several": "{count} things to put right",
     "problem.unexpected": "Something unexpected happened. Nothing you entered is lost; the server's log has the details.",
     "worker.missing": "Nothing is working on the queue: no worker is running. Start one with: python app.py worker",
-
     # states and phases
     "state.queued": "Waiting",
     "state.running": "Running",
@@ -30,7 +29,6 @@ WORDS = {
     "phase.training": "Training",
     "phase.evaluating": "Evaluating",
     "phase.saving": "Saving",
-
     # figures
     "figure.base": "Base model",
     "figure.method": "Method",
@@ -67,7 +65,6 @@ WORDS = {
     "figure.duration": "Duration",
     "figure.rows": "{count} rows",
     "figure.rows_one": "1 row",
-
     # train
     "train.lead": "Teach a base model something new: pick one, give it your data, press Start.",
     "train.example": "Try the example",
@@ -111,7 +108,6 @@ WORDS = {
     "train.start.name_help": "What the run and its adapter are called. Empty: made from the base model and the method.",
     "train.start.button": "Start training",
     "train.start.fresh": "The form changed while this page was open. Load the page again.",
-
     # run
     "run.none": "No run chosen",
     "run.none_help": "Choose one in the lab book, or start a new one.",
@@ -161,7 +157,6 @@ WORDS = {
     "run.log.whole": "Whole log",
     "run.recipe": "Recipe",
     "run.environment": "Machine and libraries",
-
     # runs
     "runs.lead": "The lab book: every run with what it took and what it gave.",
     "runs.search": "Search",
@@ -184,7 +179,6 @@ WORDS = {
     "runs.again_of": "Run {name} again with changes",
     "runs.table": "Runs",
     "runs.actions": "Actions",
-
     # playground
     "playground.lead": "One prompt, answered side by side by the base model and its adapters.",
     "playground.base": "Base model",
@@ -209,7 +203,6 @@ WORDS = {
     "playground.answers": "Answers",
     "playground.missing_run": "The run '{run_id}' has no adapter, so only base models are shown.",
     "playground.no_prompt": "Type a prompt first.",
-
     # library
     "library.lead": "Adapters that finished runs left. Each zip opens with plain peft and transformers.",
     "library.empty": "No adapters yet",
@@ -224,7 +217,6 @@ WORDS = {
     "library.download_of": "Download the zip of {name}",
     "library.playground_of": "Open {name} in the playground",
     "download.gone": "There is no such file. The Library page lists what can be downloaded.",
-
     # names of choices that read better in words
     "choice.text-generation": "Text generation",
     "choice.text-classification": "Text classification",

@@ -15,12 +15,17 @@ def facts_line(entry: ShelfEntry | None) -> str:
         return render("base.html", problem=entry.problem, facts=None)
     facts = entry.facts
     context = say("figure.tokens", count=f"{facts.context_length:,}") if facts.context_length else units.NOTHING
-    return render("base.html", problem=None, facts=[
-        (say("figure.parameters"), units.amount(facts.parameters)),
-        (say("figure.layers"), facts.layers or units.NOTHING),
-        (say("figure.context"), context),
-        (say("figure.licence"), facts.licence or say("figure.licence_unknown")),
-        (say("figure.size"), units.size(facts.bytes_on_disk))])
+    return render(
+        "base.html",
+        problem=None,
+        facts=[
+            (say("figure.parameters"), units.amount(facts.parameters)),
+            (say("figure.layers"), facts.layers or units.NOTHING),
+            (say("figure.context"), context),
+            (say("figure.licence"), facts.licence or say("figure.licence_unknown")),
+            (say("figure.size"), units.size(facts.bytes_on_disk)),
+        ],
+    )
 
 
 def download_line(download: Download, worker_alive: bool) -> str:
@@ -29,7 +34,13 @@ def download_line(download: Download, worker_alive: bool) -> str:
         return render("download.html", problems=[download.problem])
     known = download.state == "running" and download.total_bytes
     return render(
-        "download.html", problems=[], text=say(f"train.download.{download.state}", name=download.hub_id),
-        amount=say("train.download.amount", done=units.size(download.done_bytes), total=units.size(download.total_bytes)) if known else "",
-        share=min(1, download.done_bytes / download.total_bytes) if known else None, done=download.state == "finished",
-        hint="" if worker_alive or download.state == "finished" else say("worker.missing"))
+        "download.html",
+        problems=[],
+        text=say(f"train.download.{download.state}", name=download.hub_id),
+        amount=say("train.download.amount", done=units.size(download.done_bytes), total=units.size(download.total_bytes))
+        if known
+        else "",
+        share=min(1, download.done_bytes / download.total_bytes) if known else None,
+        done=download.state == "finished",
+        hint="" if worker_alive or download.state == "finished" else say("worker.missing"),
+    )

@@ -37,8 +37,12 @@ def series(points: Sequence[MetricPoint], name: str) -> list[Point]:
         return values
     first, *middle, last = values
     size = math.ceil(len(middle) / (MOST_POINTS - 2))
-    bins = [middle[start:start + size] for start in range(0, len(middle), size)]
-    return [first, *((sum(step for step, _ in part) / len(part), sum(value for _, value in part) / len(part)) for part in bins), last]
+    bins = [middle[start : start + size] for start in range(0, len(middle), size)]
+    return [
+        first,
+        *((sum(step for step, _ in part) / len(part), sum(value for _, value in part) / len(part)) for part in bins),
+        last,
+    ]
 
 
 def axis(low: float, high: float, about: int = 4, whole: bool = False) -> Axis:
@@ -64,21 +68,46 @@ def loss_chart(points: Sequence[MetricPoint], total_steps: int, ended: bool) -> 
     last_step = max(step for curve in curves.values() for step, _ in curve)
     # from zero, so that a fall looks as large as it is; the whole run's width, so that nothing shifts while it grows
     y, x = axis(min(0, *values), max(values)), axis(0, max(last_step, total_steps, 1), about=5, whole=True)
-    x = Axis(x.low, max(last_step, total_steps, 1), tuple(tick for tick in x.ticks if tick <= max(last_step, total_steps, 1)))
-    lines = [{"name": name, "title": say(f"run.chart.{name}"),
-              "path": " ".join(f"{1000 * x.place(step):.1f},{1000 * (1 - y.place(value)):.1f}" for step, value in curve),
-              "dots": [(100 * x.place(step), 100 * (1 - y.place(value))) for step, value in curve]
-             if len(curve) == 1 or name == "eval_loss" and len(curve) <= MOST_DOTS else []}
-             for name, curve in curves.items()]
-    hover = [{"title": say(f"run.chart.{name}"), "points": [
-        [round(100 * x.place(step), 2), f"{step:,.0f}", units.figure(value)] for step, value in curve]} for name, curve in curves.items()]
-    return render("chart.html", curves=lines, hover=json.dumps(hover), summary=_summary(curves),
-                  x_ticks=[(100 * x.place(tick), f"{tick:,.0f}") for tick in x.ticks],
-                  y_ticks=[(100 * (1 - y.place(tick)), units.figure(tick)) for tick in y.ticks])
+    x = Axis(
+        x.low, max(last_step, total_steps, 1), tuple(tick for tick in x.ticks if tick <= max(last_step, total_steps, 1))
+    )
+    lines = [
+        {
+            "name": name,
+            "title": say(f"run.chart.{name}"),
+            "path": " ".join(f"{1000 * x.place(step):.1f},{1000 * (1 - y.place(value)):.1f}" for step, value in curve),
+            "dots": [(100 * x.place(step), 100 * (1 - y.place(value))) for step, value in curve]
+            if len(curve) == 1 or name == "eval_loss" and len(curve) <= MOST_DOTS
+            else [],
+        }
+        for name, curve in curves.items()
+    ]
+    hover = [
+        {
+            "title": say(f"run.chart.{name}"),
+            "points": [[round(100 * x.place(step), 2), f"{step:,.0f}", units.figure(value)] for step, value in curve],
+        }
+        for name, curve in curves.items()
+    ]
+    return render(
+        "chart.html",
+        curves=lines,
+        hover=json.dumps(hover),
+        summary=_summary(curves),
+        x_ticks=[(100 * x.place(tick), f"{tick:,.0f}") for tick in x.ticks],
+        y_ticks=[(100 * (1 - y.place(tick)), units.figure(tick)) for tick in y.ticks],
+    )
 
 
 def _summary(curves: dict[str, list[Point]]) -> str:
     steps = max(step for curve in curves.values() for step, _ in curve)
-    lines = [say("run.chart.line", name=say(f"run.chart.{name}").capitalize(), first=units.figure(curve[0][1]),
-                 last=units.figure(curve[-1][1])) for name, curve in curves.items()]
+    lines = [
+        say(
+            "run.chart.line",
+            name=say(f"run.chart.{name}").capitalize(),
+            first=units.figure(curve[0][1]),
+            last=units.figure(curve[-1][1]),
+        )
+        for name, curve in curves.items()
+    ]
     return say("run.chart.summary", steps=f"{steps:,.0f}", lines=" ".join(lines))

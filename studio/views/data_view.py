@@ -30,16 +30,30 @@ class DataView:
 
     @property
     def html(self) -> str:
-        parts = {column: ENGLISH[f"part.{self.data.format}.{part}.title"] for part, column in self.data.columns.items()} \
-            if self.data else {}
+        parts = (
+            {column: ENGLISH[f"part.{self.data.format}.{part}.title"] for part, column in self.data.columns.items()}
+            if self.data
+            else {}
+        )
         # dotted names are parts of a column: the table shows the column itself
         columns = list(dict.fromkeys(key for row in self.preview for key in row))
-        return render("data.html", dataset=self.dataset, data=self.data, columns=columns, parts=parts,
-                      rows=[[_cell(row.get(column)) for column in columns] for row in self.preview])
+        return render(
+            "data.html",
+            dataset=self.dataset,
+            data=self.data,
+            columns=columns,
+            parts=parts,
+            rows=[[_cell(row.get(column)) for column in columns] for row in self.preview],
+        )
 
 
-def read_data(services: Services, dataset_id: str, format: str = "auto", columns: dict[str, str] | None = None,
-              task: str | None = None) -> DataView:
+def read_data(
+    services: Services,
+    dataset_id: str,
+    format: str = "auto",
+    columns: dict[str, str] | None = None,
+    task: str | None = None,
+) -> DataView:
     """Read a kept dataset as a recipe would. What is wrong with it is part of the view, so that it can be put right."""
     dataset = services.datasets.find(dataset_id)
     if dataset is None:
@@ -71,5 +85,7 @@ def _cell(value) -> str:
     if isinstance(value, list) and value and all(isinstance(turn, dict) and "content" in turn for turn in value):
         text = "\n".join(f"{turn.get('role', '')}: {turn['content']}" for turn in value)
     else:
-        text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        text = (
+            "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        )
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE].rstrip() + "…"

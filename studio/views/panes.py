@@ -38,15 +38,23 @@ class Panes:
 
     def asked(self) -> "Panes":
         """A prompt is on its way."""
-        return Panes({id: replace(answer, text="", problem="", note=say("playground.waiting"), busy=True)
-                      for id, answer in self.answers.items()})
+        return Panes(
+            {
+                id: replace(answer, text="", problem="", note=say("playground.waiting"), busy=True)
+                for id, answer in self.answers.items()
+            }
+        )
 
     def after(self, event: dict) -> "Panes":
         """With one event of the playground taken in."""
         if event.get("waiting"):
             words = say("playground.loading" if event.get("for") == "model" else "playground.waiting")
-            return Panes({id: replace(answer, note=words) if answer.busy and not answer.text else answer
-                          for id, answer in self.answers.items()})
+            return Panes(
+                {
+                    id: replace(answer, note=words) if answer.busy and not answer.text else answer
+                    for id, answer in self.answers.items()
+                }
+            )
         answer = self.answers.get(event.get("pane"))
         if answer is None:
             return self
@@ -54,21 +62,32 @@ class Panes:
             answer = replace(answer, problem=event["problem"], note="", busy=False)
         elif event.get("done"):
             tokens = event["tokens"]
-            note = say("playground.done_one" if tokens == 1 else "playground.done", tokens=f"{tokens:,}",
-                       seconds=units.duration(event["seconds"]))
+            note = say(
+                "playground.done_one" if tokens == 1 else "playground.done",
+                tokens=f"{tokens:,}",
+                seconds=units.duration(event["seconds"]),
+            )
             answer = replace(answer, text=event["text"] or say("playground.nothing"), note=note, busy=False)
         elif event.get("text"):
             answer = replace(answer, text=answer.text + event["text"], note=say("playground.writing"))
         return Panes({**self.answers, answer.id: answer})
 
     def stopped(self) -> "Panes":
-        return Panes({id: replace(answer, note=say("playground.stopped"), busy=False) if answer.busy else answer
-                      for id, answer in self.answers.items()})
+        return Panes(
+            {
+                id: replace(answer, note=say("playground.stopped"), busy=False) if answer.busy else answer
+                for id, answer in self.answers.items()
+            }
+        )
 
     def failed(self, problem: str) -> "Panes":
         """The same problem for every pane that has no answer yet."""
-        return Panes({id: replace(answer, problem=problem, note="", busy=False) if answer.busy else answer
-                      for id, answer in self.answers.items()})
+        return Panes(
+            {
+                id: replace(answer, problem=problem, note="", busy=False) if answer.busy else answer
+                for id, answer in self.answers.items()
+            }
+        )
 
     @property
     def html(self) -> str:

@@ -10,8 +10,14 @@ from studio.text import say
 from studio.views.run_view import method_title
 
 # what the page offers to sort by, and whether the largest comes first
-SORTS = {"created_at": True, "name": False, "eval_loss": False, "peak_memory_bytes": False, "checkpoint_bytes": False,
-         "train_seconds": False}
+SORTS = {
+    "created_at": True,
+    "name": False,
+    "eval_loss": False,
+    "peak_memory_bytes": False,
+    "checkpoint_bytes": False,
+    "train_seconds": False,
+}
 COLUMNS = ("name", "state", "base", "method", "eval_loss", "peak_memory", "checkpoint", "seconds")
 
 
@@ -30,20 +36,36 @@ class RunRow:
 def run_rows(runs: list[Run], now: float | None = None) -> list[RunRow]:
     """Every run as a row, in the order given."""
     now = time.time() if now is None else now
-    return [RunRow(
-        id=run.id, name=run.name, state=run.state, created=units.ago(now - run.created_at),
-        progress=units.share(run.step, run.total_steps) if run.state == RunState.RUNNING and run.total_steps else "",
-        cells=((say("figure.base"), run.base_model, False), (say("figure.method"), method_title(run.method), False),
-               (say("figure.eval_loss"), units.figure(run.eval_loss), True),
-               (say("figure.peak_memory"), units.size(run.peak_memory_bytes), True),
-               (say("figure.checkpoint"), units.size(run.checkpoint_bytes), True),
-               (say("figure.seconds"), units.duration(run.train_seconds), True)),
-    ) for run in runs]
+    return [
+        RunRow(
+            id=run.id,
+            name=run.name,
+            state=run.state,
+            created=units.ago(now - run.created_at),
+            progress=units.share(run.step, run.total_steps) if run.state == RunState.RUNNING and run.total_steps else "",
+            cells=(
+                (say("figure.base"), run.base_model, False),
+                (say("figure.method"), method_title(run.method), False),
+                (say("figure.eval_loss"), units.figure(run.eval_loss), True),
+                (say("figure.peak_memory"), units.size(run.peak_memory_bytes), True),
+                (say("figure.checkpoint"), units.size(run.checkpoint_bytes), True),
+                (say("figure.seconds"), units.duration(run.train_seconds), True),
+            ),
+        )
+        for run in runs
+    ]
 
 
 def runs_table(rows: list[RunRow], searched: bool) -> str:
     """The table, or what to do where there is nothing to show."""
     if not rows and not searched:
-        return render("empty.html", what=say("runs.empty"), next=say("runs.empty_help"), links=[(say("run.open_train"), "/")])
+        return render(
+            "empty.html", what=say("runs.empty"), next=say("runs.empty_help"), links=[(say("run.open_train"), "/")]
+        )
     count = say("runs.count_one") if len(rows) == 1 else say("runs.count", count=len(rows))
-    return render("runs.html", rows=rows, count=count, headings=[(heading, number) for heading, _, number in rows[0].cells] if rows else [])
+    return render(
+        "runs.html",
+        rows=rows,
+        count=count,
+        headings=[(heading, number) for heading, _, number in rows[0].cells] if rows else [],
+    )

@@ -60,36 +60,78 @@ def title(run: Run) -> str:
 def status(run: Run, position: int, worker_alive: bool, now: float) -> str:
     """State, progress bar and time left; the problem of a failed run; what to do where nothing works on the queue."""
     missing = run.state == RunState.QUEUED and not worker_alive
-    return render("run_status.html", run=run, progress=progress_of(run, position, now),
-                  problem=run.problem if run.state == RunState.FAILED else "",
-                  hint=say("worker.missing") if missing else
-                  say("run.attempts", count=run.attempts) if run.attempts > 1 and not run.state.is_end else "")
+    return render(
+        "run_status.html",
+        run=run,
+        progress=progress_of(run, position, now),
+        problem=run.problem if run.state == RunState.FAILED else "",
+        hint=say("worker.missing")
+        if missing
+        else say("run.attempts", count=run.attempts)
+        if run.attempts > 1 and not run.state.is_end
+        else "",
+    )
 
 
 def figures(run: Run, latest: dict[str, float]) -> str:
     """The numbers of a run: the same places while it runs and at its end, filled as they become known."""
     metrics = run.metrics or {}
     eval_loss = run.eval_loss if run.eval_loss is not None else latest.get("eval_loss")
-    cells = [_cell("figure.eval_loss", units.figure(eval_loss),
-                   say("figure.before", value=units.figure(run.eval_loss_before)) if run.eval_loss_before is not None else "")]
+    cells = [
+        _cell(
+            "figure.eval_loss",
+            units.figure(eval_loss),
+            say("figure.before", value=units.figure(run.eval_loss_before)) if run.eval_loss_before is not None else "",
+        )
+    ]
     if run.task == "text-classification":
         for name in ("accuracy", "macro_f1"):
             before = metrics.get(f"{name}_before")
-            cells.append(_cell(f"figure.{name}", units.share(metrics.get(name, latest.get(name))),
-                               say("figure.before", value=units.share(before)) if before is not None else ""))
+            cells.append(
+                _cell(
+                    f"figure.{name}",
+                    units.share(metrics.get(name, latest.get(name))),
+                    say("figure.before", value=units.share(before)) if before is not None else "",
+                )
+            )
     cells += [
-        _cell("figure.peak_memory", units.size(run.peak_memory_bytes),
-              ", ".join(filter(None, (
-                  ENGLISH.get(f"figure.peak_memory_{run.peak_memory_of}") if run.peak_memory_bytes else "",
-                  say("figure.memory_now", size=units.size(run.memory_bytes)) if run.memory_bytes else "")))),
-        _cell("figure.trainable", units.amount(run.trainable_parameters),
-              say("figure.trainable_share", share=units.share(run.trainable_parameters, run.total_parameters),
-                  total=units.amount(run.total_parameters)) if run.trainable_parameters else ""),
+        _cell(
+            "figure.peak_memory",
+            units.size(run.peak_memory_bytes),
+            ", ".join(
+                filter(
+                    None,
+                    (
+                        ENGLISH.get(f"figure.peak_memory_{run.peak_memory_of}") if run.peak_memory_bytes else "",
+                        say("figure.memory_now", size=units.size(run.memory_bytes)) if run.memory_bytes else "",
+                    ),
+                )
+            ),
+        ),
+        _cell(
+            "figure.trainable",
+            units.amount(run.trainable_parameters),
+            say(
+                "figure.trainable_share",
+                share=units.share(run.trainable_parameters, run.total_parameters),
+                total=units.amount(run.total_parameters),
+            )
+            if run.trainable_parameters
+            else "",
+        ),
         _cell("figure.checkpoint", units.size(run.checkpoint_bytes)),
-        _cell("figure.seconds", units.duration(run.train_seconds),
-              say("figure.first_step", seconds=units.duration(run.seconds_to_first_step)) if run.seconds_to_first_step else ""),
-        _cell("figure.speed", units.amount(run.tokens_per_second and round(run.tokens_per_second)),
-              say("figure.tokens_per_second") if run.tokens_per_second else ""),
+        _cell(
+            "figure.seconds",
+            units.duration(run.train_seconds),
+            say("figure.first_step", seconds=units.duration(run.seconds_to_first_step))
+            if run.seconds_to_first_step
+            else "",
+        ),
+        _cell(
+            "figure.speed",
+            units.amount(run.tokens_per_second and round(run.tokens_per_second)),
+            say("figure.tokens_per_second") if run.tokens_per_second else "",
+        ),
     ]
     return render("run_figures.html", cells=cells)
 
@@ -122,8 +164,11 @@ def _end_words(run: Run) -> str:
     if run.state == RunState.STOPPED:
         return say("run.stopped", step=f"{run.step:,}", total=f"{run.total_steps:,}")
     if run.state == RunState.FINISHED:
-        return say("run.finished", time=units.duration(run.finished_at - run.started_at)) \
-            if run.finished_at and run.started_at else say("run.finished_plain")
+        return (
+            say("run.finished", time=units.duration(run.finished_at - run.started_at))
+            if run.finished_at and run.started_at
+            else say("run.finished_plain")
+        )
     return say(f"run.{run.state}")
 
 

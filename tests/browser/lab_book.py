@@ -1,0 +1,160 @@
+"""A lab book with a run in every state, written through the real repositories."""
+
+import hashlib
+import math
+import time
+import zipfile
+from dataclasses import dataclass
+
+from jobs.recipe import read_recipe_file
+from jobs.services import Services
+from jobs.uploads import keep_files
+from storage.records import MetricPoint, Run, RunState
+from storage.settings import REPOSITORY
+
+STEPS = 180
+NASTY = "<img src=x onerror=alert(1)> ${name} {{x}}"
+
+
+@dataclass
+class LabBook:
+    """The ids of the runs, by what they are."""
+
+    finished: str
+    nasty: str
+    stopped: str
+    cancelled: str
+    failed: str
+    running: str
+    queued: str
+
+
+def fill_lab_book(services: Services) -> LabBook:
+    return LabBook(
+        finished=finish(services, start(services, add_run(services, "poet"))).id,
+        nasty=finish(services, start(services, add_run(services, NASTY, "ia3")), eval_loss=0.91, peak=400_000_000).id,
+        stopped=finish(services, start(services, add_run(services, "stopped early"), share=0.4), RunState.STOPPED).id,
+        cancelled=finish(services, start(services, add_run(services, "thrown away"), share=0.2), RunState.CANCELLED).id,
+        failed=finish(
+            services,
+            start(services, add_run(services, "too fast"), share=0.1),
+            RunState.FAILED,
+            problem="The loss became infinite at step 18. Lower the learning rate, for example to 0.0002.",
+        ).id,
+        running=start(services, add_run(services, "still learning", "prompt-tuning"), share=0.5).id,
+        queued=add_run(services, "waiting its turn").id,
+    )
+
+
+def add_run(services: Services, name: str, method: str = "lora") -> Run:
+    """A waiting run of the example's recipe."""
+    recipe = read_recipe_file(REPOSITORY / "assets" / "recipes" / "poet.yaml")
+    dataset = keep_files(services, [REPOSITORY / recipe.dataset.source])
+    values = recipe.model_dump(mode="json")
+    values |= {"name": name, "method": method, "method_settings": values["method_settings"] if method == "lora" else {}}
+    values["dataset"]["source"] = dataset.id
+    return services.runs.submit(
+        name=name,
+        task="text-generation",
+        method=method,
+        base_model="demo-base",
+        recipe=values,
+        base={"name": "demo-base", "path": str(services.settings.demo_base)},
+        data={"dataset_id": dataset.id, "name": dataset.name, "rows": 372, "train_rows": 335, "validation_rows": 37},
+    )
+
+
+def start(services: Services, run: Run, share: float = 1.0) -> Run:
+    """Take that waiting run and bring it to a share of its steps."""
+    waiting = services.runs.claim_next(f"device-of-{run.id}", "here")
+    assert waiting.id == run.id, "runs are taken in the order in which they wait"
+    services.runs.log(run.id, "Loaded the base model")
+    return go_on(services, waiting, int(STEPS * share))
+
+
+def go_on(services: Services, run: Run, step: int) -> Run:
+    """Write everything that a trainer writes until that step."""
+    points = [MetricPoint(number, "loss", 0.3 + 2.5 * math.exp(-number / 40)) for number in range(1, step + 1)]
+    points += [MetricPoint(number, "eval_loss", 0.5 + 2.2 * math.exp(-number / 45)) for number in range(18, step + 1, 18)]
+    services.runs.add_metrics(run.id, run.fence, points)
+    services.runs.beat(
+        run.id,
+        run.fence,
+        phase="training",
+        step=step,
+        total_steps=STEPS,
+        memory_bytes=612_000_000,
+        peak_memory_bytes=640_000_000,
+        peak_memory_of="process",
+        training_since=time.time() - 40,
+        training_since_step=0,
+        trainable_parameters=303_104,
+        total_parameters=3_800_000,
+    )
+    services.runs.log(run.id, f"Step {step}")
+    return services.runs.get(run.id)
+
+
+def finish(
+    services: Services,
+    run: Run,
+    state: RunState = RunState.FINISHED,
+    *,
+    problem: str = "",
+    eval_loss: float = 0.54,
+    peak: int = 640_000_000,
+) -> Run:
+    """End a run, with an adapter where its state leaves one."""
+    results = {}
+    if state in (RunState.FINISHED, RunState.STOPPED):
+        results = {
+            "adapter": _adapter(services, run),
+            "peak_memory_bytes": peak,
+            "checkpoint_bytes": 1_212_000,
+            "seconds_to_first_step": 1.4,
+            "train_seconds": 52.3,
+            "tokens_per_second": 8421.0,
+            "eval_loss": eval_loss,
+            "eval_loss_before": 3.1,
+            "metrics": {"eval_loss": eval_loss, "eval_loss_before": 3.1},
+            "samples": [
+                {
+                    "prompt": f"Question {number}?",
+                    "expected": "Wanted.",
+                    "before": "Plain.",
+                    "after": "In verse,\nin rhyme.",
+                }
+                for number in (1, 2, 3)
+            ],
+            "environment": {"torch": "2.13.0", "peft": "0.21.2"},
+        }
+    assert services.runs.end(run.id, run.fence, state, problem=problem, **results)
+    return services.runs.get(run.id)
+
+
+def _adapter(services: Services, run: Run) -> dict:
+    folder = services.settings.adapters_dir / run.id
+    folder.mkdir(parents=True)
+    weights = folder / "adapter_model.safetensors"
+    weights.write_bytes(b"weights" * 1000)
+    with zipfile.ZipFile(services.settings.adapters_dir / f"{run.id}.zip", "w") as archive:
+        archive.write(weights, weights.name)
+    return {
+        "name": run.name,
+        "folder": run.id,
+        "zip_name": f"{run.id}.zip",
+        "bytes": 1_212_000,
+        "zip_bytes": (services.settings.adapters_dir / f"{run.id}.zip").stat().st_size,
+        "task": run.task,
+        "method": run.method,
+        "base_model": run.base_model,
+        "base_path": run.base["path"],
+        "base_hash": "0" * 64,
+        "files": [
+            {
+                "name": weights.name,
+                "bytes": weights.stat().st_size,
+                "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+            }
+        ],
+    }
