@@ -7,7 +7,8 @@ import uuid
 import gradio as gr
 
 from jobs.methods import METHODS
-from jobs.recipe import Recipe, read_recipe, read_recipe_file
+from jobs.recipe import Recipe
+from jobs.recipe_reader import read_recipe, read_recipe_file
 from jobs.services import Services
 from jobs.submit import submit
 from jobs.uploads import keep_files
