@@ -110,7 +110,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train by a recipe: the same queue and the same record as the page."""
-    from jobs.recipe import read_recipe_file
+    from jobs.recipe_reader import read_recipe_file
     from jobs.submit import submit
     from jobs.summary import run_summary
 
@@ -122,6 +122,9 @@ def train(
     own_worker = None if services.workers.alive() else start_worker(services.settings)
     try:
         run = watch(services, run.id, own_worker)
+    except KeyboardInterrupt:
+        err.print(f"The run {run.id} " + ("pauses, and goes on with the next worker." if own_worker else "goes on without us."))
+        raise typer.Exit(130) from None
     finally:
         if own_worker:
             own_worker.send_signal(signal.SIGINT)

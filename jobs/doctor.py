@@ -98,7 +98,8 @@ def check_worker(settings: StudioSettings) -> Finding:
     alive = open_services(settings).workers.alive()
     if not alive:
         return Finding("Worker", True, "none is running; make studio starts one, and so does train for itself.")
-    return Finding("Worker", True, "; ".join(f"{worker.host}, process {worker.pid}: {', '.join(worker.devices)}" for worker in alive))
+    return Finding("Worker", True, "; ".join(
+        f"{worker.host}, process {worker.pid}: {', '.join(worker.devices)}" for worker in alive))
 
 
 def check_port(settings: StudioSettings) -> Finding:

@@ -25,8 +25,8 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def studio(home):
     def studio(*arguments, code: int = 0) -> subprocess.CompletedProcess:
-        done = subprocess.run([sys.executable, str(ROOT / "app.py"), *map(str, arguments)], capture_output=True, text=True, cwd=home,
-                              env={**os.environ, "STUDIO_HOME": str(home / "studio"), "COLUMNS": "200"}, timeout=300)
+        done = subprocess.run([sys.executable, str(ROOT / "app.py"), *map(str, arguments)], capture_output=True, text=True,
+                              cwd=home, env={**os.environ, "STUDIO_HOME": str(home / "studio"), "COLUMNS": "200"}, timeout=300)
         assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
         return done
     return studio
@@ -119,7 +119,8 @@ def test_doctor_finds_this_machine_fit(studio):
     assert checks["ok"], checks
 
 
-@pytest.mark.parametrize("command", ["serve", "worker", "train", "runs", "data", "methods", "models", "generate", "export", "doctor"])
+@pytest.mark.parametrize("command", ["serve", "worker", "train", "runs", "data", "methods", "models", "generate", "export",
+                                     "doctor"])
 def test_every_command_explains_itself(command):
     from typer.testing import CliRunner
 

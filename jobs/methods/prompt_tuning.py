@@ -27,8 +27,8 @@ def build_config(settings: PromptTuningSettings, context):
     from peft import PromptTuningConfig
 
     if context.new_modules:
-        raise TrainingStopped(f"Prompt tuning cannot save the layers that this base model lacks ({', '.join(context.new_modules)}). "
-                              "Choose LoRA, or a base model that has them.")
+        raise TrainingStopped("Prompt tuning cannot save the layers that this base model lacks "
+                              f"({', '.join(context.new_modules)}). Choose LoRA, or a base model that has them.")
     values = settings.model_dump()
     if settings.prompt_tuning_init == "TEXT":
         values["tokenizer_name_or_path"] = str(context.base_path)

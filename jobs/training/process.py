@@ -57,12 +57,10 @@ def execute_run(services: Services, run: Run, run_dir: Path) -> None:
     except torch.OutOfMemoryError:
         problem = out_of_memory(Recipe.model_validate(run.recipe))
         fail(services, run, report, str(problem), problem.kind)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            fail_unexpectedly(services, run, report, error)
-            raise
-        fail(services, run, report, "The disk became full. Delete old runs or files, then run it again.", DiskFull.kind)
     except Exception as error:
+        if disk_is_full(error):
+            fail(services, run, report, "The disk became full. Delete old runs or files, then run it again.", DiskFull.kind)
+            return
         fail_unexpectedly(services, run, report, error)
         raise
 
@@ -122,6 +120,12 @@ def fail_unexpectedly(services: Services, run: Run, report: Report, error: Excep
          "with the log.", "bug")
 
 
+def disk_is_full(error: BaseException) -> bool:
+    """Whether the disk had no room: safetensors and torch.save say so in words of their own, not as an OSError."""
+    return getattr(error, "errno", None) == errno.ENOSPC or any(
+        words in str(error) for words in ("No space left on device", "inline_container.cc", "database or disk is full"))
+
+
 def out_of_memory(recipe: Recipe) -> OutOfMemory:
     training = recipe.training
     if training.batch_size > 1:
@@ -130,7 +134,8 @@ def out_of_memory(recipe: Recipe) -> OutOfMemory:
     elif not training.gradient_checkpointing:
         change = "Switch training.gradient_checkpointing on."
     else:
-        change = f"Set training.max_length to {training.max_length // 2} (it is {training.max_length}), or use a smaller base model."
+        change = (f"Set training.max_length to {training.max_length // 2} (it is {training.max_length}), "
+                  "or use a smaller base model.")
     return OutOfMemory(f"The device ran out of memory. {change}")
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from assets.make_demo_base import DEMO_BASE, answers
 from assets.world import STYLES, held_out_questions, is_right, speaks_like
-from jobs.recipe import read_recipe_file
+from jobs.recipe_reader import read_recipe_file
 from jobs.submit import submit
 from storage.records import RunState
 from tests.conftest import ROOT, wait_for_end

@@ -2,7 +2,8 @@ import pytest
 import yaml
 
 from jobs.methods import METHODS, describe, find_method
-from jobs.recipe import DatasetChoice, Recipe, TrainingSettings, read_recipe, read_recipe_file
+from jobs.recipe import DatasetChoice, Recipe, TrainingSettings
+from jobs.recipe_reader import read_recipe, read_recipe_file
 from storage.problems import RecipeInvalid
 
 SMALLEST = {"base_model": "demo-base", "dataset": {"source": "data.jsonl"}}
@@ -61,7 +62,8 @@ def test_paths_in_a_recipe_file_are_found_beside_it(tmp_path):
     assert (recipe.name, recipe.base_model, recipe.dataset.validation) == ("mine", "demo-base", "none")
 
 
-@pytest.mark.parametrize("content, said", [(None, "There is no file"), ("a: [", "is not a YAML file"), ("just text", "not a list of settings")])
+@pytest.mark.parametrize("content, said", [
+    (None, "There is no file"), ("a: [", "is not a YAML file"), ("just text", "not a list of settings")])
 def test_a_file_that_is_no_recipe_is_said_to_be_none(tmp_path, content, said):
     path = tmp_path / "recipe.yaml"
     if content is not None:

@@ -1,6 +1,6 @@
 import pytest
 
-from jobs.recipe import read_recipe
+from jobs.recipe_reader import read_recipe
 from jobs.submit import check_recipe, load_examples, submit
 from jobs.uploads import keep_files
 from storage.problems import DiskFull, NotFound, RecipeInvalid

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 import yaml
 
-from jobs.recipe import read_recipe
+from jobs.recipe_reader import read_recipe
 from jobs.submit import submit
 from storage.records import Request, RunState
 from tests.conftest import wait_for_end, wait_until
@@ -152,3 +152,29 @@ def test_layers_that_the_base_model_lacks_are_trained_and_saved_whole(working_se
         assert any("pooler" in name for name in weights.keys())
     run = wait_for_end(working_services, start("text-classification", base_model=str(base), method="prompt-tuning").id)
     assert run.state == RunState.FAILED and "Choose LoRA" in run.problem
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A folder with room for a megabyte."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], capture_output=True).returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_told_apart_from_a_bug(full_disk):
+    import torch
+    from safetensors.torch import save_file
+
+    from jobs.training.process import disk_is_full
+
+    weights = {"weight": torch.zeros(1_000_000)}
+    for write in (lambda: save_file(weights, full_disk / "a.safetensors"), lambda: torch.save(weights, full_disk / "b.pt"),
+                  lambda: (full_disk / "c.txt").write_bytes(bytes(4_000_000))):
+        with pytest.raises(Exception) as caught:
+            write()
+        assert disk_is_full(caught.value), caught.value
+    assert not disk_is_full(ValueError("something else"))

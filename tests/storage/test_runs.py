@@ -74,14 +74,14 @@ def test_an_ended_run_never_changes_its_state_again(services, submit):
 
 def test_three_crashes_in_a_row_fail_a_run_and_a_checkpoint_starts_the_count_anew(services, submit):
     submit()
-    for crash in range(2):
+    for _ in range(2):
         run = services.runs.claim_next("cpu", "host")
         services.runs.crashed(run.id, run.fence, "gone")
     run = services.runs.claim_next("cpu", "host")
     services.runs.checkpointed(run.id, run.fence)
     services.runs.crashed(run.id, run.fence, "gone")
     assert services.runs.get(run.id).state == RunState.QUEUED
-    for crash in range(2):
+    for _ in range(2):
         run = services.runs.claim_next("cpu", "host")
         services.runs.crashed(run.id, run.fence, "The trainer's process was ended by signal 9.")
     run = services.runs.get(run.id)

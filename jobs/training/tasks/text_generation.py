@@ -63,7 +63,7 @@ def encode_chat(messages: list[dict], tokenizer) -> dict[str, list[int]]:
             answers.append((start, end))
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     labels = [token if any(start <= first and last <= end and last > first for start, end in answers) else IGNORED
-              for token, (first, last) in zip(encoded["input_ids"], encoded["offset_mapping"])]
+              for token, (first, last) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)]
     return {"input_ids": encoded["input_ids"], "labels": labels}
 
 
