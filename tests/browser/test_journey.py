@@ -28,7 +28,8 @@ def running_studio(tmp_path):
     home = tmp_path / "home"
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "app.py"), "serve", "--with-worker"], text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "STUDIO_HOME": str(home), "STUDIO_PORT": str(port), "COLUMNS": "200"})
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, "STUDIO_HOME": str(home), "STUDIO_PORT": str(port), "COLUMNS": "200"})
     address = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
