@@ -17,7 +17,7 @@ class Ia3Settings(MethodSettings):
 def build_config(settings: Ia3Settings, context):
     from peft import IA3Config
 
-    return IA3Config(task_type=context.peft_task, modules_to_save=context.new_modules or None, **settings.model_dump())
+    return IA3Config(task_type=context.peft_task, modules_to_save=context.modules_to_save or None, **settings.model_dump())
 
 
 METHOD = TrainingMethod(

@@ -21,7 +21,7 @@ class LoraSettings(MethodSettings):
 def build_config(settings: LoraSettings, context):
     from peft import LoraConfig
 
-    return LoraConfig(task_type=context.peft_task, modules_to_save=context.new_modules or None, **settings.model_dump())
+    return LoraConfig(task_type=context.peft_task, modules_to_save=context.modules_to_save or None, **settings.model_dump())
 
 
 METHOD = TrainingMethod(

@@ -22,7 +22,8 @@ class TrainingContext:
     report: Report
     labels: list[str] = field(default_factory=list)   # classification: the label names, by id
     tokenizer: Any = None
-    new_modules: list[str] = field(default_factory=list)  # layers the base model lacks: trained whole, saved with the adapter
+    new_modules: list[str] = field(default_factory=list)      # layers that the base model lacks and the task adds
+    modules_to_save: list[str] = field(default_factory=list)  # layers that are trained whole and saved with the adapter
 
     @property
     def peft_task(self) -> str:

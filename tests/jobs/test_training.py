@@ -61,15 +61,21 @@ def test_a_run_leaves_an_adapter_that_plain_peft_opens_and_a_whole_record(workin
 @pytest.mark.parametrize("method", ["lora", "prompt-tuning"])
 def test_a_classifier_is_scored_and_keeps_its_label_names(working_services, start, tiny_bert, method):
     from peft import PeftModel
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-    run = wait_for_end(working_services, start("text-classification", method=method).id)
+    training = {"epochs": 8, "learning_rate": 0.02}
+    run = wait_for_end(working_services, start("text-classification", method=method, training=training).id)
     assert (run.state, run.problem) == (RunState.FINISHED, "")
     assert {"accuracy", "macro_f1", "accuracy_before", "eval_loss", "eval_loss_before"} <= set(run.metrics)
     folder = working_services.settings.adapters_dir / working_services.adapters.get(run.id).folder
     config = AutoConfig.from_pretrained(folder)
     assert config.id2label == {0: "down", 1: "flat", 2: "up"}
-    PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained(tiny_bert, config=config), folder)
+    base = AutoModelForSequenceClassification.from_pretrained(tiny_bert, config=config)
+    model = PeftModel.from_pretrained(base, folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for sample in run.samples:
+        logits = model(**tokenizer(sample["prompt"], return_tensors="pt", return_token_type_ids=False)).logits
+        assert sample["after"] == f"{config.id2label[int(logits.argmax())]} ({float(logits.softmax(-1).max()):.0%})"
 
 
 def test_stop_keeps_what_was_learnt(working_services, start):
