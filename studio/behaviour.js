@@ -13,6 +13,7 @@
 
   function whenReady() {
     applyTheme();
+    appearAtRest();
     // Gradio sets the class by the system's preference when it starts; the person's own choice comes first
     new MutationObserver(applyTheme).observe(document.body, { attributes: true, attributeFilter: ["class"] });
     new MutationObserver(() => {
@@ -22,6 +23,22 @@
       if (title && document.title !== title) document.title = title;
     }).observe(document.body, { childList: true, subtree: true, characterData: true });
   }
+  // Gradio's components arrive one by one and push each other about: show the page when it has come to rest
+  const QUIET = 80, LATEST = 2500;  // ms
+  const root = document.documentElement;
+  function appearAtRest() {
+    root.classList.add("st-arriving");
+    const show = () => { rest.disconnect(); root.classList.remove("st-arriving"); };
+    let quiet = 0;
+    const rest = new MutationObserver(() => {
+      if (!document.querySelector("h1")) return;
+      clearTimeout(quiet);
+      quiet = setTimeout(show, QUIET);
+    });
+    rest.observe(document.body, { childList: true, subtree: true });
+    setTimeout(show, LATEST);
+  }
+
   if (document.body) whenReady(); else document.addEventListener("DOMContentLoaded", whenReady);
 
   document.addEventListener("click", (event) => {

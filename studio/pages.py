@@ -20,13 +20,15 @@ ROUTES = (
 
 def build_pages(services: Services) -> gr.Blocks:
     """All pages as one Gradio app; each is a route of its own and loads only what it needs."""
+    # as Blocks.route() does it, which cannot be used inside the context and would build the whole application anew per page
     with gr.Blocks(
         title=say("studio.name"), analytics_enabled=False, delete_cache=(3600, 86400), fill_width=False
     ) as blocks:
         gr.Navbar(visible=False)
         TrainPage(services).build(blocks)
-    for name, path, page in ROUTES:
-        with blocks.route(say(name), path, show_in_navbar=False):
+        for name, path, page in ROUTES:
+            blocks.current_page = path.strip("/")
+            blocks.pages.append((blocks.current_page, say(name), False))
             gr.Navbar(visible=False)
             page(services).build(blocks)
-    return blocks.queue(default_concurrency_limit=20, max_size=200)
+    return blocks

@@ -76,14 +76,14 @@ class TrainPage:
                     label("train.start.button"), variant="primary", elem_id="start", size="md", scale=0, min_width=160
                 )
             self.problems = static_html("", elem_id="start-problems")
-        self.page_key = gr.State(lambda: uuid.uuid4().hex)
+        self.page_key = gr.State("")
         self.address = gr.Textbox(visible="hidden", elem_id="address")
 
         self._wire(blocks)
 
     def _wire(self, blocks: gr.Blocks) -> None:
         everything = [*self._form(), self.problems]
-        blocks.load(self.page_loaded, None, everything, show_progress="hidden", api_visibility="private")
+        blocks.load(self.page_loaded, None, [*everything, self.page_key], show_progress="hidden", api_visibility="private")
         self.example.click(self.example_clicked, None, everything, api_visibility="private")
         self.method.input(
             self.method_changed,
@@ -128,13 +128,14 @@ class TrainPage:
 
     def page_loaded(self, request: gr.Request) -> dict:
         """The shelf as it is now, and with ?from=RUN the recipe of that run."""
+        fresh = {self.page_key: uuid.uuid4().hex}
         run_id = request.query_params.get("from")
         if not run_id:
-            return self.base.choose()
+            return {**fresh, **self.base.choose()}
         filled = attempt(self._recipe_of, run_id)
         if filled.problems:
-            return {**self.base.choose(), self.problems: problem_box(list(filled.problems))}
-        return self.fill(filled.value)
+            return {**fresh, **self.base.choose(), self.problems: problem_box(list(filled.problems))}
+        return {**fresh, **self.fill(filled.value)}
 
     def example_clicked(self) -> dict:
         filled = attempt(self._example)

@@ -18,6 +18,8 @@ def create_web_app(services: Services) -> FastAPI:
     # read by Gradio when it is first imported
     os.environ["GRADIO_TEMP_DIR"] = str(services.settings.temporary_dir)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_DEFAULT_CONCURRENCY_LIMIT"] = "20"  # of one event function; Gradio's own 1 lets a slow page starve others
+    import studio.lean_gradio  # noqa: F401, before Gradio is imported
     from gradio import mount_gradio_app
 
     from studio.guard import Guard

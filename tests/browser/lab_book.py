@@ -6,7 +6,7 @@ import time
 import zipfile
 from dataclasses import dataclass
 
-from jobs.recipe import read_recipe_file
+from jobs.recipe_reader import read_recipe_file
 from jobs.services import Services
 from jobs.uploads import keep_files
 from storage.records import MetricPoint, Run, RunState

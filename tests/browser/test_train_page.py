@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import Page, expect
 
-from jobs.recipe import read_recipe_file
+from jobs.recipe_reader import read_recipe_file
 from storage.records import RunState
 from studio.train_page import EXAMPLE
 
