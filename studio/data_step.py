@@ -100,6 +100,11 @@ class DataStep:
             "validation": read_validation(values[self.validation]),
         }
 
+    def problems_of(self, plain: dict) -> tuple[str, ...]:
+        """What is wrong with the data, for a recipe whose other settings keep it from being checked as a whole."""
+        dataset = plain["dataset"]
+        return read_data(self.services, dataset["source"], dataset["format"], dataset["columns"], plain["task"]).problems
+
     # ---- clicks
 
     def files_uploaded(self, files: list[str] | None, before: str) -> list:

@@ -182,7 +182,7 @@ class TrainPage:
         try:
             recipe = read_recipe(plain)
         except RecipeInvalid as problem:
-            raise RecipeInvalid([*problem.problems, *missing]) from problem
+            raise RecipeInvalid([*problem.problems, *missing, *self.data.problems_of(plain)]) from problem
         if missing:
             raise RecipeInvalid(missing)
         # a second click on the same form is the same submission; a changed form is another

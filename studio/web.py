@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from starlette.middleware.cors import CORSMiddleware
 
+import studio.lean_gradio  # noqa: F401, before Gradio is imported
 from jobs.export import download_name
 from jobs.services import Services
 from storage.problems import NotFound
@@ -19,7 +20,6 @@ def create_web_app(services: Services) -> FastAPI:
     os.environ["GRADIO_TEMP_DIR"] = str(services.settings.temporary_dir)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_DEFAULT_CONCURRENCY_LIMIT"] = "20"  # of one event function; Gradio's own 1 lets a slow page starve others
-    import studio.lean_gradio  # noqa: F401, before Gradio is imported
     from gradio import mount_gradio_app
 
     from studio.guard import Guard

@@ -82,6 +82,11 @@ def test_a_bad_file_gets_a_sentence_and_the_form_stays(pages, studio, name, cont
     expect(page.locator("#data")).to_contain_text(name)  # it is kept
     expect(page.get_by_label("Epochs")).to_have_value("7")
     assert any(kept.name == name for kept in studio.services.datasets.all())
+    page.get_by_label("Epochs").fill("0")
+    page.get_by_role("button", name="Start training").click()
+    expect(page.locator("#start-problems")).to_contain_text("2 things to put right")
+    expect(page.locator("#start-problems")).to_contain_text("Epochs is 0")
+    expect(page.locator("#start-problems")).to_contain_text(sentence)
 
 
 def test_columns_are_recognised_and_can_be_changed(train, studio):
