@@ -110,13 +110,13 @@ def _sentence(problem: dict, schema: type[BaseModel], prefix: str) -> str:
         case "missing":
             return f"'{name}' is missing. Add it to the recipe."
         case "greater_than_equal":
-            return f"{name} is {value}. It must be at least {limits['ge']}."
+            return f"{name} is {value}. It must be at least {limits['ge']:g}."
         case "greater_than":
-            return f"{name} is {value}. It must be greater than {limits['gt']}."
+            return f"{name} is {value}. It must be greater than {limits['gt']:g}."
         case "less_than_equal":
-            return f"{name} is {value}. It must be at most {limits['le']}."
+            return f"{name} is {value}. It must be at most {limits['le']:g}."
         case "less_than":
-            return f"{name} is {value}. It must be less than {limits['lt']}."
+            return f"{name} is {value}. It must be less than {limits['lt']:g}."
         case "literal_error":
             return f"{name} is '{value}'. Choose one of {limits['expected'].replace(chr(39), '')}."
         case "string_too_short":

@@ -129,6 +129,13 @@ class DownloadRepository:
             raise NotFound(f"Nobody asked for '{hub_id}' yet. Type it on the Train page and press Get.")
         return Download(**row._mapping)
 
+    def active(self) -> list[Download]:
+        """Downloads that have not ended, the one asked for last first."""
+        with self.engine.connect().execution_options(**_reads) as connection:
+            rows = connection.execute(select(tables.downloads).where(tables.downloads.c.state.in_(["queued", "running"]))
+                                      .order_by(tables.downloads.c.asked_at.desc())).all()
+        return [Download(**row._mapping) for row in rows]
+
     def waiting(self) -> list[Download]:
         """Downloads that a worker should take up: queued, or running without a sign of life."""
         with self.engine.connect().execution_options(**_reads) as connection:

@@ -5,6 +5,7 @@ from pathlib import Path
 import gradio as gr
 
 from jobs.services import Services
+from storage.records import Download
 from studio.frame import static_html
 from studio.problems import Explained, attempt, problem_box
 from studio.render import render
@@ -32,7 +33,7 @@ class BaseStep:
                     scale=4,
                 )
                 self.get = gr.Button(label("train.base.get"), elem_id="base-get", size="md", scale=0, min_width=100)
-            self.progress = static_html("", elem_id="base-progress")
+        self.progress = static_html("", elem_id="base-progress")  # beside the fold, so that a reloaded page shows it
         self.download = gr.State("")
         self.timer = gr.Timer(1, active=False)
 
@@ -63,6 +64,11 @@ class BaseStep:
         if download.state in ("finished", "failed"):
             updates[self.timer] = gr.Timer(active=False)
         return updates
+
+    def go_on(self) -> dict:
+        """A download that was under way when the page was left shows its progress again."""
+        active = self.services.downloads.active()
+        return self._follow(active[0]) if active else {}
 
     # ---- inside
 
@@ -95,8 +101,11 @@ class BaseStep:
             }
         download = self.services.downloads.ask(wanted)
         self.services.bell.ring_for_download(wanted)
+        return self._follow(download)
+
+    def _follow(self, download: Download) -> dict:
         return {
             self.progress: download_line(download, bool(self.services.workers.alive())),
-            self.download: wanted,
+            self.download: download.hub_id,
             self.timer: gr.Timer(active=True),
         }

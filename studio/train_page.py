@@ -83,7 +83,8 @@ class TrainPage:
 
     def _wire(self, blocks: gr.Blocks) -> None:
         everything = [*self._form(), self.problems]
-        blocks.load(self.page_loaded, None, [*everything, self.page_key], show_progress="hidden", api_visibility="private")
+        loaded = [*everything, self.page_key, self.base.progress, self.base.download, self.base.timer]
+        blocks.load(self.page_loaded, None, loaded, show_progress="hidden", api_visibility="private")
         self.example.click(self.example_clicked, None, everything, api_visibility="private")
         self.method.input(
             self.method_changed,
@@ -128,7 +129,7 @@ class TrainPage:
 
     def page_loaded(self, request: gr.Request) -> dict:
         """The shelf as it is now, and with ?from=RUN the recipe of that run."""
-        fresh = {self.page_key: uuid.uuid4().hex}
+        fresh = {self.page_key: uuid.uuid4().hex, **self.base.go_on()}
         run_id = request.query_params.get("from")
         if not run_id:
             return {**fresh, **self.base.choose()}

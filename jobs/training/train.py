@@ -22,6 +22,7 @@ from storage.problems import LossDiverged, TrainingStopped
 from storage.records import Phase, Request, RunState
 
 SAMPLES = 3
+GROUPED_ROWS = 1000  # fewer are not grouped by length: their batches would be one-sided, the short rows always together
 LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate", "bitsandbytes")
 
 
@@ -117,7 +118,7 @@ def trainer_arguments(context: TrainingContext, rows: int, validation_rows: int)
         fp16=context.precision == "fp16",
         gradient_checkpointing=training.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
-        train_sampling_strategy="random" if training.packing else "group_by_length",
+        train_sampling_strategy="random" if training.packing or rows < GROUPED_ROWS else "group_by_length",
         eval_strategy="steps" if validation_rows else "no",
         eval_steps=training.eval_steps or math.ceil(steps / max(1, evaluations)),
         save_strategy="no",  # the watcher says when

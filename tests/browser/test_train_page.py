@@ -169,5 +169,7 @@ def test_a_download_shows_how_far_it_is(train, studio):
     downloads.progress("somebody/model", done_bytes=25_000_000, total_bytes=100_000_000)
     expect(train.locator("#base-progress")).to_contain_text("25.0 MB of 100 MB")
     expect(train.locator("#base-progress [role=progressbar]")).to_have_attribute("aria-valuenow", "25")
+    train.reload()
+    expect(train.locator("#base-progress")).to_contain_text("25.0 MB of 100 MB")
     downloads.progress("somebody/model", state="failed", problem="The Hub cannot be reached. Try again later.")
     expect(train.locator("#base-progress")).to_contain_text("The Hub cannot be reached")
