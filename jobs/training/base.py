@@ -24,7 +24,6 @@ def load_tokenizer(context: TrainingContext):
     tokenizer = AutoTokenizer.from_pretrained(context.base_path, local_files_only=True, trust_remote_code=False)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    tokenizer.padding_side = "right"
     return tokenizer
 
 

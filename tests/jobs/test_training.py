@@ -75,7 +75,7 @@ def test_a_classifier_is_scored_and_keeps_its_label_names(working_services, star
     tokenizer = AutoTokenizer.from_pretrained(folder)
     for sample in run.samples:
         logits = model(**tokenizer(sample["prompt"], return_tensors="pt", return_token_type_ids=False)).logits
-        assert sample["after"] == f"{config.id2label[int(logits.argmax())]} ({float(logits.softmax(-1).max()):.0%})"
+        assert sample["after"] == f"{config.id2label[int(logits.argmax())]} ({logits.softmax(-1).max().item():.0%})"
 
 
 def test_stop_keeps_what_was_learnt(working_services, start):
