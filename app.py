@@ -1,13 +1,16 @@
 """The front door: the command line, and the place where the pieces are put together."""
 
+import gc
 import json
 import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +30,8 @@ runs_app = typer.Typer(help="The lab book: list, show, stop, cancel and delete r
 models_app = typer.Typer(help="The shelf of base models: list them, or get one from the Hub.", invoke_without_command=True)
 app.add_typer(runs_app, name="runs")
 app.add_typer(models_app, name="models")
+
+WORKER_DELAY = 2  # seconds
 
 out, err = Console(), Console(stderr=True)
 AsJson = Annotated[bool, typer.Option("--json", help="End with one line of JSON on standard output.")]
@@ -52,19 +57,30 @@ def serve(with_worker: Annotated[bool, typer.Option("--with-worker", help="Start
     settings = StudioSettings.from_env()
     # uvicorn passes the signal on once it has closed; SIGTERM's own default would end us with the worker still there
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    worker = start_worker(settings) if with_worker else None
+    workers: list[subprocess.Popen] = []
+    # later, since its imports would take the cores that the page needs to come up
+    soon = threading.Timer(WORKER_DELAY, lambda: workers.append(start_worker(settings)))
+
+    def ready() -> None:
+        out.print(f"Adapter Studio is ready: [bold]http://{settings.host}:{settings.port}[/bold]   (Ctrl-C stops it)")
+        if with_worker:
+            soon.start()
+
     try:
-        serve_page(settings)
+        serve_page(settings, ready)
     except KeyboardInterrupt:
-        out.print("Stopping. A run in progress saves its state and goes on at the next start." if worker else "Stopping.")
+        out.print("Stopping. A run in progress saves its state and goes on at the next start." if workers else "Stopping.")
     finally:
-        if worker and worker.poll() is None:
-            worker.send_signal(signal.SIGINT)
-            worker.wait()
+        soon.cancel()
+        for worker in workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGINT)
+                worker.wait()
 
 
-def serve_page(settings: StudioSettings) -> None:
-    """The web process: quick to start, free of torch. Ends with KeyboardInterrupt."""
+def serve_page(settings: StudioSettings, ready: Callable[[], None]) -> None:
+    """The web process: quick to start, free of torch. Calls `ready` once it answers; ends with KeyboardInterrupt."""
+    gc.disable()  # imports make a million objects that all stay; looking through them again and again takes 0.3 s
     import uvicorn
 
     from jobs.services import open_services
@@ -75,10 +91,17 @@ def serve_page(settings: StudioSettings) -> None:
     class Server(uvicorn.Server):
         async def startup(self, sockets=None):
             await super().startup(sockets)
+            gc.freeze()
+            gc.enable()
             if self.started:
-                out.print(f"Adapter Studio is ready: [bold]http://{settings.host}:{settings.port}[/bold]   (Ctrl-C stops it)")
+                ready()
 
-    Server(uvicorn.Config(web, host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=3)).run()
+        async def shutdown(self, sockets=None):
+            # an open page holds a stream open; that it is cut off now is no error to report
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            await super().shutdown(sockets)
+
+    Server(uvicorn.Config(web, host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=1)).run()
 
 
 @app.command()

@@ -42,7 +42,8 @@ def write_results() -> None:
         record = json.loads(path.read_text("utf-8"))
         parts += [f"## {path.stem}", "", record.pop("about"), "",
                   f"Measured {record.pop('measured')} with `{record.pop('command')}` on {record.pop('machine')}; "
-                  f"{'every bar was met' if record.pop('passed') else 'a bar was missed'}.", "", "| figure | value |", "| --- | --- |"]
+                  f"{'every bar was met' if record.pop('passed') else 'a bar was missed'}.", "",
+                  "| figure | value |", "| --- | --- |"]
         parts += [f"| {name} | {value} |" for name, value in flat(record)] + [""]
     (HERE / "RESULTS.md").write_text("\n".join(parts), "utf-8")
 

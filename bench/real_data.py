@@ -1,6 +1,7 @@
 """Two trainings on real data through the command line: banking77 with MiniLM, and gsm8k with the demo model.
 
-Bars: banking77 reaches a test accuracy of 0.90 in three epochs (five are allowed); gsm8k runs to its end and its evaluation loss falls.
+Bars: banking77 reaches a test accuracy of 0.90 in three epochs (five are allowed); gsm8k runs to its end and its evaluation
+loss falls.
 """
 
 import importlib.util

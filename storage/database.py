@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sqlalchemy import Engine, Integer, create_engine, event
+from sqlalchemy import Engine, Integer, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -59,7 +59,12 @@ def connect(url: str) -> Engine:
 
 def migrate(engine: Engine) -> None:
     """Bring the schema to the newest version; safe to call from several processes at once."""
-    from alembic import command  # here: half a second that a test of something else need not wait
+    with engine.connect().execution_options(reads_only=True) as connection:
+        if inspect(connection).has_table("alembic_version"):
+            newest = max(path.stem.split("_")[0] for path in (MIGRATIONS / "versions").glob("*.py"))
+            if connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == newest:
+                return
+    from alembic import command  # only here: a start with an up-to-date schema need not wait for its import
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory

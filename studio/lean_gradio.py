@@ -5,6 +5,7 @@ events. Both are for people who write code in an editor; nothing here reads them
 """
 
 import sys
+from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 
@@ -36,6 +37,20 @@ class _LeanFinder(MetaPathFinder):
         if spec and spec.loader:
             spec.loader = _LeanLoader(spec.loader, NOT_NEEDED[name])
         return spec
+
+
+@contextmanager
+def no_application_yet():
+    """Blocks build a whole web application when they are made and again when they are closed; only the one that is mounted
+    serves anybody. Within this, none is built."""
+    from gradio.routes import App
+
+    build = App.__dict__["create_app"]
+    App.create_app = staticmethod(_do_nothing)
+    try:
+        yield
+    finally:
+        App.create_app = build
 
 
 def _do_nothing(*_values, **_named) -> None:

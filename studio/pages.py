@@ -3,6 +3,7 @@
 import gradio as gr
 
 from jobs.services import Services
+from studio.lean_gradio import no_application_yet
 from studio.library_page import LibraryPage
 from studio.playground_page import PlaygroundPage
 from studio.run_page import RunPage
@@ -21,9 +22,10 @@ ROUTES = (
 def build_pages(services: Services) -> gr.Blocks:
     """All pages as one Gradio app; each is a route of its own and loads only what it needs."""
     # as Blocks.route() does it, which cannot be used inside the context and would build the whole application anew per page
-    with gr.Blocks(
-        title=say("studio.name"), analytics_enabled=False, delete_cache=(3600, 86400), fill_width=False
-    ) as blocks:
+    with (
+        no_application_yet(),
+        gr.Blocks(title=say("studio.name"), analytics_enabled=False, delete_cache=(3600, 86400), fill_width=False) as blocks,
+    ):
         gr.Navbar(visible=False)
         TrainPage(services).build(blocks)
         for name, path, page in ROUTES:
