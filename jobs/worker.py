@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 import uuid
@@ -24,6 +25,7 @@ log = logging.getLogger("studio.worker")
 RECONCILE_SECONDS = 2
 BEAT_SECONDS = 3
 CANCEL_GRACE_SECONDS = 15  # after which a trainer that does not answer is killed
+PLAYGROUND_END_SECONDS = 5
 PLAYGROUND_REST_SECONDS = 20  # between two starts, should it die again and again
 PAUSE_SECONDS = 30         # that a shutdown waits for trainers to save a checkpoint
 
@@ -77,8 +79,11 @@ class Worker:
                     trainer.join(0.1)
                     if trainer.exitcode is not None:
                         self.trainers.pop(run_id, None)
-        if self.playground:
-            self.playground.terminate()
+        self.playground.terminate()
+        try:
+            self.playground.wait(PLAYGROUND_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.playground.kill()
         self.services.workers.leave(self.id)
         logging.shutdown()
         os._exit(0)  # not sys.exit: multiprocessing would wait for trainers that are meant to go on
