@@ -13,6 +13,7 @@ from storage.settings import StudioSettings
 from studio.text import say
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+ASSETS_STAY = "public, max-age=31536000, immutable"  # their names hold a hash of their content
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 # Gradio's scripts stand in the page (unsafe-inline), and its HTML component compiles its template (unsafe-eval).
@@ -59,6 +60,8 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
+                if scope["path"].startswith("/assets/") and message["status"] == 200:
+                    headers["Cache-Control"] = ASSETS_STAY
             await send(message)
 
         problem = self._problem(scope.get("method", "GET"), Headers(scope=scope))

@@ -1,13 +1,15 @@
-"""Takes almost half off the time that importing Gradio takes; import this before Gradio.
+"""Takes more than half off the time that importing Gradio takes; import this before Gradio.
 
 Each time it is imported, Gradio writes editor stubs (.pyi) for its 81 components and fills in the documentation of their
-events. Both are for people who write code in an editor; nothing here reads them.
+events. Both are for people who write code in an editor; nothing here reads them. It also brings its own command line, a loader of other
+people's applications, and by way of pandas pyarrow.
 """
 
 import sys
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 
 NOT_NEEDED = {"gradio.component_meta": "create_or_modify_pyi", "gradio.events": "EventListener.set_doc"}
 
@@ -57,4 +59,26 @@ def _do_nothing(*_values, **_named) -> None:
     pass
 
 
+def _stand_in(name: str, *functions: str) -> None:
+    """A module in place of one that is never used here."""
+    module = ModuleType(name)
+    for function in functions:
+        setattr(module, function, _do_nothing)
+    sys.modules.setdefault(name, module)
+
+
+def _import_pandas_alone() -> None:
+    """Gradio needs pandas, and pandas takes pyarrow along wherever it is; the web process reads Parquet without pandas."""
+    if sys.modules.keys() & {"pandas", "pyarrow"}:
+        return
+    sys.modules["pyarrow"] = None
+    try:
+        import pandas  # noqa: F401
+    finally:
+        del sys.modules["pyarrow"]
+
+
 sys.meta_path.insert(0, _LeanFinder())
+_stand_in("gradio.cli", "deploy")
+_stand_in("gradio.external", "load", "load_chat", "load_openapi")  # opens other people's applications, which we never do
+_import_pandas_alone()
