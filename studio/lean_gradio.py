@@ -1,8 +1,8 @@
 """Takes more than half off the time that importing Gradio takes; import this before Gradio.
 
 Each time it is imported, Gradio writes editor stubs (.pyi) for its 81 components and fills in the documentation of their
-events. Both are for people who write code in an editor; nothing here reads them. It also brings its own command line, a loader of other
-people's applications, and by way of pandas pyarrow.
+events. Both are for people who write code in an editor; nothing here reads them. It also brings its own command line, a
+loader of other people's applications, and by way of pandas pyarrow.
 """
 
 import sys
