@@ -3,7 +3,7 @@
     python -m assets.make_demo_base
 
 It needs torch, transformers and tokenizers from requirements.txt, no network and no GPU, and takes about
-4 minutes on two idle CPU cores (7 on one that is shared).
+7 minutes on one shared CPU core.
 The seed is fixed; on another processor or torch version the last digits of the weights may differ.
 """
 

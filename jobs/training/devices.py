@@ -25,7 +25,7 @@ def choose_precision(wanted: str, device: str) -> str:
 
 def memory_now(device: str) -> int:
     """Bytes in use now: the CUDA allocator's reserved bytes on a GPU, else this process's resident set."""
-    if device.startswith("cuda") and torch.cuda.is_initialized():
+    if device.startswith("cuda"):
         return torch.cuda.memory_reserved(device)
     return psutil.Process().memory_info().rss
 
@@ -36,6 +36,14 @@ def peak_memory(device: str) -> tuple[int, str]:
         return torch.cuda.max_memory_reserved(device), "cuda"
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "process"
+
+
+def memory_record(device: str) -> dict:
+    """Memory now and at its peak, as columns of a run."""
+    if device.startswith("cuda") and not torch.cuda.is_initialized():
+        return {}
+    peak, counted_by = peak_memory(device)
+    return {"memory_bytes": memory_now(device), "peak_memory_bytes": peak, "peak_memory_of": counted_by}
 
 
 def device_name(device: str) -> str:

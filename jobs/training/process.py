@@ -17,7 +17,7 @@ from jobs.services import Services, open_services
 from jobs.submit import load_examples
 from jobs.training import checkpoints
 from jobs.training.context import TrainingContext
-from jobs.training.devices import choose_precision, find_device, memory_now
+from jobs.training.devices import choose_precision, find_device, memory_record
 from jobs.training.report import Report
 from jobs.training.tasks import load_task
 from jobs.training.train import Outcome, attempt_folder, train
@@ -47,7 +47,7 @@ def run_trainer(run_id: str, fence: int, settings: StudioSettings) -> None:
 def execute_run(services: Services, run: Run, run_dir: Path) -> None:
     """Train, then write the end; a known problem becomes the run's reason, an unknown one keeps its traceback too."""
     device = find_device(run.device)
-    report = Report(services.runs, run, run_dir, memory=lambda: memory_now(device))
+    report = Report(services.runs, run, run_dir, memory=lambda: memory_record(device))
     report.start()
     try:
         outcome = prepare_and_train(services, run, run_dir, device, report)

@@ -21,7 +21,7 @@ class Report:
     A cancelled run ends right there: nothing it has is wanted any more. A trainer that lost its lease ends without a word.
     """
 
-    def __init__(self, runs: RunRepository, run: Run, run_dir: Path, memory: Callable[[], int]):
+    def __init__(self, runs: RunRepository, run: Run, run_dir: Path, memory: Callable[[], dict]):
         self.runs, self.run, self.run_dir = runs, run, run_dir
         self.memory = memory
         self.asked = Request.NONE
@@ -75,7 +75,7 @@ class Report:
             points, self._points = self._points, []
         if points:
             self.runs.add_metrics(self.run.id, self.run.fence, points)
-        asked = self.runs.beat(self.run.id, self.run.fence, memory_bytes=self.memory(), **changes)
+        asked = self.runs.beat(self.run.id, self.run.fence, **self.memory(), **changes)
         if asked is None:
             print(f"The lease on run {self.run.id} is lost; this trainer ends. {time.ctime()}", flush=True)
             os._exit(3)

@@ -80,7 +80,8 @@ def test_a_classifier_is_scored_and_keeps_its_label_names(working_services, star
 
 def test_stop_keeps_what_was_learnt(working_services, start):
     run = start(training=LONG)
-    wait_until(working_services, run.id, lambda run: run.step >= 2)
+    running = wait_until(working_services, run.id, lambda run: run.step >= 2)
+    assert 1e8 < running.memory_bytes <= 1.05 * running.peak_memory_bytes, "memory is told while it runs"
     working_services.runs.ask(run.id, Request.STOP)
     run = wait_for_end(working_services, run.id, seconds=20)
     assert run.state == RunState.STOPPED and 2 <= run.step < 2500
