@@ -127,6 +127,7 @@ class Watcher(TrainerCallback):
     def on_save(self, args, state, control, **kwargs):
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         self.notes.update(tokens=self.trainer.tokens, training_seconds=self.trainer.training_seconds())
+        self.report.flush()  # first: what the checkpoint has learnt is never told again
         checkpoints.seal(folder, self.notes)
         self.report.checkpointed()
         self.saved_at = time.monotonic()
