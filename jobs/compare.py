@@ -1,17 +1,10 @@
-"""Which adapters stand beside which base model, and their answers to one prompt without a page."""
+"""The answers of a base model and its adapters to one prompt, without a page."""
 
 from pathlib import Path
 
 from jobs.playground.request import GenerateRequest, Pane, read_settings
 from jobs.services import Services
 from storage.problems import NotFound
-from storage.records import Adapter
-
-
-def adapters_of_same_base(services: Services, adapter: Adapter) -> list[Adapter]:
-    """All adapters that can stand beside this one: made on the very same base model, for the same task."""
-    return [other for other in services.adapters.all()
-            if other.base_hash == adapter.base_hash and other.task == adapter.task]
 
 
 def generate_answers(services: Services, base: str, adapters: list[str], prompt: str, settings: dict) -> list[dict]:

@@ -59,9 +59,3 @@ class OutOfMemory(TrainingStopped):
     """The device had no memory left."""
 
     kind = "gpu_oom"
-
-
-class WorkerLost(StudioError):
-    """The process that trained has gone."""
-
-    kind = "worker_lost"

@@ -73,9 +73,6 @@ class RunRepository:
         query = select(tables.runs).where(_run.state == RunState.QUEUED).order_by(_run.queue_order, _run.created_at)
         return [_to_run(row) for row in self._read(query)]
 
-    def running(self) -> list[Run]:
-        return [_to_run(row) for row in self._read(select(tables.runs).where(_run.state == RunState.RUNNING))]
-
     def position(self, run: Run) -> int:
         """Place in the queue, 1 is next; 0 when the run does not wait."""
         ids = [waiting.id for waiting in self.queued()]
