@@ -26,6 +26,8 @@ def main() -> None:
     target.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     write_results()
     print(json.dumps(record, indent=2))
+    if hasattr(measurement, "in_one_line"):
+        print(measurement.in_one_line(record))
     if not figures["passed"]:
         sys.exit("At least one bar was missed.")
 
@@ -40,11 +42,15 @@ def write_results() -> None:
     parts = ["# What is measured", "", "Made by `python -m bench NAME`; the raw figures are in `results/`.", ""]
     for path in sorted((HERE / "results").glob("*.json")):
         record = json.loads(path.read_text("utf-8"))
+        table = record.pop("table", None)
         parts += [f"## {path.stem}", "", record.pop("about"), "",
                   f"Measured {record.pop('measured')} with `{record.pop('command')}` on {record.pop('machine')}; "
                   f"{'every bar was met' if record.pop('passed') else 'a bar was missed'}.", "",
                   "| figure | value |", "| --- | --- |"]
         parts += [f"| {name} | {value} |" for name, value in flat(record)] + [""]
+        if table:
+            rows = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
+            parts += [f"| {' | '.join(row)} |" for row in rows] + [""]
     (HERE / "RESULTS.md").write_text("\n".join(parts), "utf-8")
 
 

@@ -3,25 +3,20 @@
 Bar: within 3 s, the median of five starts; with a worker starting beside it too.
 """
 
-import shutil
 import statistics
 import tempfile
 
-from playwright.sync_api import sync_playwright
-
-from bench.page import Studio, rounded
+from bench._studio import Studio, a_browser, rounded
 
 STARTS = 5
 USABLE = 3.0  # seconds
 
 
 def measure(arguments: list[str]) -> dict:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
+    with a_browser() as browser:
         start_and_stop(browser)  # the browser's own first page is slower, whatever it shows
         alone = [start_and_stop(browser) for _ in range(STARTS)]
         beside_worker = [start_and_stop(browser, "--with-worker") for _ in range(STARTS)]
-        browser.close()
     return {"passed": statistics.median(alone) <= USABLE and statistics.median(beside_worker) <= USABLE,
             "seconds_to_usable_page": rounded(alone), "seconds_to_usable_page_with_a_worker_starting": rounded(beside_worker)}
 

@@ -16,8 +16,8 @@ from jobs.services import open_services
 from jobs.units import size
 from storage.problems import StudioError
 from storage.settings import REPOSITORY, StudioSettings
-
-SQLITE_WITHOUT_WAL_BUG = (3, 51, 3)  # older ones can, rarely, damage a database that several processes checkpoint at once
+from storage.soundness import check_database
+from storage.sqlite import version_advice
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class Finding:
 def check_machine(settings: StudioSettings) -> list[Finding]:
     """Everything that a run needs, one finding each; nothing is changed but that the home folder is made."""
     settings.make_folders()
+    database = check_records(settings)
     return [check_python(), check_packages(), check_sqlite(), check_disk(settings), check_memory(), check_gpu(),
-            check_demo_base(settings), check_worker(settings), check_port(settings)]
+            check_demo_base(settings), database, *([check_worker(settings)] if database.ok else []), check_port(settings)]
 
 
 def check_python() -> Finding:
@@ -56,9 +57,8 @@ def check_packages(requirements: Path = REPOSITORY / "requirements.txt") -> Find
 
 
 def check_sqlite() -> Finding:
-    old = sqlite3.sqlite_version_info < SQLITE_WITHOUT_WAL_BUG
-    advice = " Works; 3.51.3 or newer is safer, and comes with a newer Python." if old else ""
-    return Finding("SQLite", sqlite3.sqlite_version_info >= (3, 38, 0), f"{sqlite3.sqlite_version}.{advice}")
+    return Finding("SQLite", sqlite3.sqlite_version_info >= (3, 38, 0),
+                   version_advice() or f"{sqlite3.sqlite_version}; 3.38 or newer is needed.")
 
 
 def check_disk(settings: StudioSettings) -> Finding:
@@ -82,6 +82,14 @@ def check_gpu() -> Finding:
     if answer.returncode:
         return Finding("GPU", False, f"nvidia-smi fails: {answer.stderr.strip() or answer.stdout.strip()} Mend the driver.")
     return Finding("GPU", True, "; ".join(answer.stdout.strip().splitlines()))
+
+
+def check_records(settings: StudioSettings) -> Finding:
+    try:
+        check_database(settings)
+    except StudioError as problem:
+        return Finding("Database", False, str(problem))
+    return Finding("Database", True, "every page of it is sound.")
 
 
 def check_demo_base(settings: StudioSettings) -> Finding:

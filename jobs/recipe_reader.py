@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from jobs.methods import find_method
-from jobs.recipe import Recipe, explain
+from jobs.recipe import NAME_LENGTH, Recipe, explain
 from storage.problems import RecipeInvalid
 
 
@@ -28,24 +28,32 @@ def read_recipe(values: Any) -> Recipe:
 
 def read_recipe_file(path: Path) -> Recipe:
     """A recipe from a YAML file; relative data and model paths in it are taken from the file's own folder if they are there."""
+    return read_recipe(read_values_file(path))
+
+
+def read_values_file(path: Path) -> Any:
+    """What a YAML file holds, its paths found and its name filled in, before it is known to be a recipe or a sweep."""
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise RecipeInvalid([f"There is no file '{path}'. Give the path of a recipe in YAML."]) from error
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
         raise RecipeInvalid([f"'{path}' is not a YAML file: {error}. Mend it and try again."]) from error
-    recipe = read_recipe(values)
+    if not isinstance(values, dict):
+        return values
     here = path.resolve().parent
 
-    def locate(name: str) -> str:
-        beside = here / name
-        return str(beside) if not Path(name).exists() and beside.exists() else name
+    def locate(name: Any) -> Any:
+        if isinstance(name, list):
+            return [locate(part) for part in name]
+        if not isinstance(name, str) or Path(name).exists():
+            return name
+        return str(here / name) if (here / name).exists() else name
 
-    sources = [recipe.dataset.source] if isinstance(recipe.dataset.source, str) else recipe.dataset.source
-    located = [locate(source) for source in sources]
-    validation = recipe.dataset.validation
-    dataset = recipe.dataset.model_copy(update={
-        "source": located[0] if isinstance(recipe.dataset.source, str) else located,
-        "validation": locate(validation) if isinstance(validation, str) else validation})
-    return recipe.model_copy(update={"dataset": dataset, "base_model": locate(recipe.base_model),
-                                     "name": recipe.name or path.stem})
+    values = {**values, "name": values.get("name") or path.stem[:NAME_LENGTH]}
+    if "base_model" in values:
+        values["base_model"] = locate(values["base_model"])
+    if isinstance(values.get("dataset"), dict):
+        values["dataset"] = {name: locate(value) if name in ("source", "validation") else value
+                             for name, value in values["dataset"].items()}
+    return values

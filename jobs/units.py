@@ -53,6 +53,20 @@ def figure(value: float | None, digits: int = 3) -> str:
     return f"{value:,.0f}" if 10**digits <= abs(value) < 1e7 else f"{value:.{digits - 1}e}"
 
 
+def setting(value: float | bool | None) -> str:
+    """A setting's value as people write it: 0.0003 is "3e-4", 0.002 stays, 16.0 is "16"; what is on or off says so."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, int):
+        return str(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        return f"{value:.6g}"
+    digits, _, power = f"{value:.5e}".partition("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+
+
 def ago(seconds: float) -> str:
     """How long since something was: "just now", "5 min ago", "3 h ago", "2 days ago"."""
     if seconds < 45:

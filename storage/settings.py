@@ -22,8 +22,11 @@ class StudioSettings:
     host: str = "127.0.0.1"
     port: int = 7860
     devices: tuple[str, ...] = ()  # empty: what the machine has
+    lease_seconds: int = 60  # without a heartbeat, after which a trainer counts as gone
     free_space_floor: int = 500 * 1024**2  # bytes that a run must leave free on the disk
     upload_limit: int = 5 * 1024**3  # bytes of one upload
+    memory_limit: int = 0  # bytes of the computer's memory that a trainer may take; 0: no limit
+    data_folders: tuple[Path, ...] = ()  # from which the page may take data
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "StudioSettings":
@@ -41,13 +44,31 @@ class StudioSettings:
             host=environ.get("STUDIO_HOST") or cls.host,
             port=_whole_number(environ, "STUDIO_PORT", cls.port),
             devices=_devices(environ.get("STUDIO_DEVICES") or ""),
+            lease_seconds=_whole_number(environ, "STUDIO_LEASE_SECONDS", cls.lease_seconds),
             free_space_floor=_whole_number(environ, "STUDIO_FREE_SPACE_FLOOR", cls.free_space_floor),
             upload_limit=_whole_number(environ, "STUDIO_UPLOAD_LIMIT", cls.upload_limit),
+            memory_limit=_whole_number(environ, "STUDIO_MEMORY_LIMIT", cls.memory_limit),
+            data_folders=_folders(environ, "STUDIO_DATA_FOLDERS"),
         )
 
     @property
     def uploads_dir(self) -> Path:
         return self.home / "uploads"
+
+    @property
+    def imports_dir(self) -> Path:
+        """Data as examples; can be made again from uploads_dir."""
+        return self.home / "imports"
+
+    @property
+    def prepared_dir(self) -> Path:
+        """Examples as tokens; can be made again from imports_dir."""
+        return self.home / "prepared"
+
+    @property
+    def checks_dir(self) -> Path:
+        """Which rows the findings of health reports are about."""
+        return self.home / "checks"
 
     @property
     def runs_dir(self) -> Path:
@@ -89,8 +110,8 @@ class StudioSettings:
     def make_folders(self) -> None:
         """Create the home and its folders, readable by this user only."""
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for folder in (self.uploads_dir, self.runs_dir, self.adapters_dir, self.models_dir, self.logs_dir, self.temporary_dir,
-                       self.sockets_dir):
+        for folder in (self.uploads_dir, self.imports_dir, self.prepared_dir, self.checks_dir, self.runs_dir, self.adapters_dir,
+                       self.models_dir, self.logs_dir, self.temporary_dir, self.sockets_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
@@ -103,9 +124,20 @@ def _whole_number(environ: Mapping[str, str], name: str, default: int) -> int:
     return int(value)
 
 
+def _folders(environ: Mapping[str, str], name: str) -> tuple[Path, ...]:
+    folders = [part.strip() for part in (environ.get(name) or "").split(os.pathsep) if part.strip()]
+    for folder in folders:
+        if not Path(folder).is_absolute():
+            raise SettingInvalid(f"{name} has '{folder}'. Give whole paths with '{os.pathsep}' between them, for example "
+                                 f"/data{os.pathsep}/mnt/shared.")
+    return tuple(dict.fromkeys(Path(folder) for folder in folders))
+
+
 def _devices(value: str) -> tuple[str, ...]:
     devices = tuple(device.strip() for device in value.split(",") if device.strip())
     for device in devices:
-        if device != "cpu" and not (device.startswith("cuda:") and device[5:].isdigit()):
-            raise SettingInvalid(f"STUDIO_DEVICES has '{device}'. Name devices as cpu or cuda:0,cuda:1.")
-    return devices
+        kind, _, number = device.partition(":")
+        if device != "cpu" and not (kind in ("cpu", "cuda") and number.isdigit()):
+            raise SettingInvalid(f"STUDIO_DEVICES has '{device}'. Name devices as cuda:0,cuda:1 or cpu; cpu:0,cpu:1 makes two "
+                                 "places on the processor.")
+    return tuple(dict.fromkeys(devices))

@@ -1,6 +1,6 @@
 """The tables. Only storage/ knows them; everyone else speaks to the repositories."""
 
-from sqlalchemy import JSON, BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -19,29 +19,46 @@ runs = Table(
     Column("started_at", Float),
     Column("claimed_at", Float),
     Column("finished_at", Float),
+    Column("owner", String, nullable=False, default=""),
+    # its place in the queue: the higher priority first, then the lower turn; see storage/queue.py
+    Column("priority", Integer, nullable=False, default=0),
     Column("queue_order", Float, nullable=False),
-    # the lease: who works on it, until when, and the fencing number that every write of a trainer must carry
+    Column("held", Boolean, nullable=False, default=False),
+    Column("start_at", Float),
+    Column("wanted_device", String, nullable=False, default=""),
+    # where it comes from
+    Column("sweep_id", String, index=True),
+    Column("sweep_values", JSON, nullable=False, default=dict),
+    Column("continues", String, nullable=False, default=""),
+    # the lease: who works on it, and the fencing number that every write of a trainer must carry. It lives while `beats` counts on
     Column("fence", Integer, nullable=False, default=0),
     Column("attempts", Integer, nullable=False, default=0),
     Column("crashes", Integer, nullable=False, default=0),
-    Column("lease_until", Integer, nullable=False, default=0),
+    Column("beats", Integer, nullable=False, default=0),
+    Column("worker_id", String, nullable=False, default=""),
     Column("host", String, nullable=False, default=""),
+    Column("boot_id", String, nullable=False, default=""),
     Column("device", String, nullable=False, default=""),
     Column("pid", Integer, nullable=False, default=0),
     Column("process_started_at", Float, nullable=False, default=0),
     Column("request", String, nullable=False, default=""),
-    Column("requested_at", Integer, nullable=False, default=0),
     # progress
     Column("step", Integer, nullable=False, default=0),
     Column("total_steps", Integer, nullable=False, default=0),
     Column("training_since", Float),
     Column("training_since_step", Integer, nullable=False, default=0),
     Column("memory_bytes", BigInteger),
+    Column("checkpoint_step", Integer),
+    Column("best_step", Integer),
+    Column("adjustments", JSON, nullable=False, default=dict),
     # the record
     Column("problem", Text, nullable=False, default=""),
     Column("problem_kind", String, nullable=False, default=""),
     Column("peak_memory_bytes", BigInteger),
     Column("peak_memory_of", String, nullable=False, default=""),
+    Column("memory_before_bytes", BigInteger),
+    Column("forecast_memory_bytes", BigInteger),
+    Column("forecast", JSON, nullable=False, default=dict),
     Column("checkpoint_bytes", BigInteger),
     Column("trainable_parameters", BigInteger),
     Column("total_parameters", BigInteger),
@@ -55,8 +72,32 @@ runs = Table(
     Column("base", JSON, nullable=False, default=dict),
     Column("data", JSON, nullable=False, default=dict),
     Column("environment", JSON, nullable=False, default=dict),
-    Index("run_by_state", "state", "queue_order"),
-    Index("run_by_age", "created_at"),
+    Column("deleted_at", Float),
+    Index("run_by_turn", "state", "priority", "queue_order", "created_at"),
+    Index("run_by_age", "deleted_at", "created_at"),
+    Index("run_by_owner", "owner", "queue_order"),
+    Index("run_by_method", "base_model", "method", "created_at"),
+)
+
+events = Table(
+    "run_event", metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run_id", ForeignKey("run.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("at", Float, nullable=False),
+    Column("from_state", String, nullable=False),
+    Column("to_state", String, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+)
+
+sweeps = Table(
+    "sweep", metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("recipe", JSON, nullable=False),
+    Column("varied", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
 )
 
 metrics = Table(
@@ -91,6 +132,8 @@ adapters = Table(
     Column("base_path", String, nullable=False),
     Column("base_hash", String, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("deleted_at", Float),
+    Column("blend", JSON, nullable=False, default=dict),
 )
 
 datasets = Table(
@@ -101,6 +144,72 @@ datasets = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("files", JSON, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("deleted_at", Float),
+    # its place among the versions of one dataset, and where it comes from
+    Column("family", String, nullable=False, default="", index=True),
+    Column("version", Integer, nullable=False, default=1),
+    Column("parent_id", String, nullable=False, default=""),
+    Column("origin", JSON, nullable=False, default=dict),
+    # how it is read, as a person last saw it
+    Column("task", String, nullable=False, default=""),
+    Column("format", String, nullable=False, default=""),
+    Column("columns", JSON, nullable=False, default=dict),
+    Column("rows", BigInteger),
+    Column("validation_id", String, nullable=False, default=""),
+)
+
+checks = Table(
+    "data_check", metadata,
+    Column("id", String, primary_key=True),
+    Column("dataset_id", ForeignKey("dataset.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("wanted", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    Column("phase", String, nullable=False, default=""),
+    Column("done", Float, nullable=False, default=0),
+    Column("problem", Text, nullable=False, default=""),
+    Column("report", JSON),
+    Column("asked_at", Float, nullable=False),
+    Column("beat_at", Integer, nullable=False, default=0),
+)
+
+comparisons = Table(
+    "comparison", metadata,
+    Column("id", String, primary_key=True),
+    Column("created_at", Float, nullable=False, index=True),
+    Column("owner", String, nullable=False, default=""),
+    Column("base_model", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("conversation", JSON, nullable=False),
+    Column("settings", JSON, nullable=False, default=dict),
+    Column("answers", JSON, nullable=False),
+    Column("blind", Boolean, nullable=False, default=False),
+    Column("verdict", String, nullable=False, default=""),
+    Column("best", String, nullable=False, default=""),
+    Column("note", Text, nullable=False, default=""),
+    Column("judged_at", Float),
+)
+
+roles = Table(
+    "role", metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("run_id", ForeignKey("adapter.run_id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("prompts", JSON, nullable=False, default=list),
+    Column("created_at", Float, nullable=False),
+)
+
+certificates = Table(
+    "certificate", metadata,
+    Column("run_id", ForeignKey("adapter.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("wanted", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    Column("phase", String, nullable=False, default=""),
+    Column("done", Float, nullable=False, default=0),
+    Column("problem", Text, nullable=False, default=""),
+    Column("report", JSON),
+    Column("passed", Boolean),
+    Column("asked_at", Float, nullable=False),
+    Column("beat_at", Integer, nullable=False, default=0),
 )
 
 workers = Table(
@@ -108,7 +217,10 @@ workers = Table(
     Column("id", String, primary_key=True),
     Column("host", String, nullable=False),
     Column("pid", Integer, nullable=False),
+    Column("process_started_at", Float, nullable=False, default=0),
+    Column("boot_id", String, nullable=False, default=""),
     Column("devices", JSON, nullable=False),
+    Column("facts", JSON, nullable=False, default=dict),
     Column("started_at", Float, nullable=False),
     Column("beat_at", Integer, nullable=False),
 )

@@ -7,7 +7,7 @@ import gradio as gr
 from jobs.services import Services
 from storage.records import Download
 from studio.frame import static_html
-from studio.problems import Explained, attempt, problem_box
+from studio.problems import Explained, attempt, explain_problems, problem_box
 from studio.render import render
 from studio.text import label, say
 from studio.views.base_facts import download_line, facts_line
@@ -33,15 +33,24 @@ class BaseStep:
                     scale=4,
                 )
                 self.get = gr.Button(label("train.base.get"), elem_id="base-get", size="md", scale=0, min_width=100)
-        self.progress = static_html("", elem_id="base-progress")  # beside the fold, so that a reloaded page shows it
+        static_html(render("capacity_link.html"))
+        with gr.Row(elem_classes="st-inline"):  # beside the fold, so that a reloaded page shows it
+            self.progress = static_html("", elem_id="base-progress")
+            self.cancel = gr.Button(
+                label("train.download.cancel"), elem_id="base-cancel", size="md", scale=0, min_width=100, visible=False
+            )
         self.download = gr.State("")
         self.timer = gr.Timer(1, active=False)
+        self.following = [self.progress, self.cancel, self.download, self.timer]
 
         self.chosen.change(
             self.chosen_changed, self.chosen, self.facts, show_progress="hidden", queue=False, api_visibility="private"
         )
-        outputs = [self.chosen, self.facts, self.progress, self.download, self.timer]
+        outputs = [self.chosen, self.facts, *self.following]
         gr.on([self.get.click, self.wanted.submit], self.get_clicked, self.wanted, outputs, api_visibility="private")
+        self.cancel.click(
+            self.cancel_clicked, self.download, outputs, queue=False, show_progress="hidden", api_visibility="private"
+        )
         self.timer.tick(
             self.download_ticked, self.download, outputs, queue=False, show_progress="hidden", api_visibility="private"
         )
@@ -54,16 +63,18 @@ class BaseStep:
     def get_clicked(self, wanted: str) -> dict:
         wanted = (wanted or "").strip()
         done = attempt(self._get, wanted) if wanted else Explained(problems=(say("train.base.nothing_typed"),))
-        return {self.progress: problem_box(list(done.problems)), self.download: ""} if done.problems else done.value
+        if done.problems:
+            return {self.progress: problem_box(list(done.problems)), self.download: "", self.cancel: gr.Button(visible=False),
+                    self.timer: gr.Timer(active=False)}
+        return done.value
+
+    @explain_problems
+    def cancel_clicked(self, hub_id: str) -> dict:
+        return self._shown(self.services.downloads.cancel(hub_id))
 
     def download_ticked(self, hub_id: str) -> dict:
         download = self.services.downloads.get(hub_id)
-        updates = {self.progress: download_line(download, bool(self.services.workers.alive()))}
-        if download.state == "finished":
-            updates |= self.choose(hub_id)
-        if download.state in ("finished", "failed"):
-            updates[self.timer] = gr.Timer(active=False)
-        return updates
+        return self._shown(download) | (self.choose(hub_id) if download.state == "finished" else {})
 
     def go_on(self) -> dict:
         """A download that was under way when the page was left shows its progress again."""
@@ -104,8 +115,13 @@ class BaseStep:
         return self._follow(download)
 
     def _follow(self, download: Download) -> dict:
+        return {self.download: download.hub_id, **self._shown(download)}
+
+    def _shown(self, download: Download) -> dict:
+        """How far the download is, looked at again as long as it goes on."""
+        going_on = download.state in ("queued", "running")
         return {
             self.progress: download_line(download, bool(self.services.workers.alive())),
-            self.download: download.hub_id,
-            self.timer: gr.Timer(active=True),
+            self.cancel: gr.Button(visible=going_on),
+            self.timer: gr.Timer(active=going_on),
         }

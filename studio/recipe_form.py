@@ -1,6 +1,6 @@
 """The recipe as a form: fields made from its schemas, read into plain values and filled in from a recipe."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import gradio as gr
@@ -9,11 +9,19 @@ from pydantic import BaseModel
 
 from jobs.methods import METHODS
 from jobs.recipe import DatasetChoice, Recipe, TrainingSettings
-from studio.fields import field_component, from_form, is_shown, to_form
+from jobs.turn import Turn
+from studio.field_values import default_of, from_form, is_asked, is_shown, rules_of, to_form
+from studio.fields import field_component
+from studio.frame import on_choice, static_html
+from studio.method_fields import MethodFields
 from studio.text import ENGLISH, label, say, setting_key
 
-RECIPE_FIELDS = ("quantization", "seed")  # the recipe's own settings that stand among the folded ones
+RECIPE_FIELDS = ("quantization", "chat_template", "seed")  # the recipe's own settings that stand among the folded ones
+PRECISION_FIELDS = ("precision", "base_precision")
 VALIDATION_SHARES = ("0.05", "0.1", "0.2", "0.3")
+
+Values = Mapping[Component, Any]
+Around = Mapping[str, Any]  # settings of the recipe that stand elsewhere in the form, such as the task
 
 
 class SettingsGroup:
@@ -30,93 +38,115 @@ class SettingsGroup:
             if is_shown(self.schema.model_fields[name]) == shown:
                 self.fields[name] = field_component(self.schema, name)
 
-    def has_folded(self) -> bool:
-        return any(not is_shown(self.schema.model_fields[name]) for name in self.names)
+    @property
+    def deciding(self) -> list[Component]:
+        """The fields that decide which others are hidden."""
+        others = dict.fromkeys(other for name in self.names for other, _ in rules_of(self.schema, name))
+        return [self.fields[name] for name in others if name in self.fields]
 
-    def read(self, values: dict[Component, Any]) -> dict[str, Any]:
+    @property
+    def ruled(self) -> list[Component]:
+        """The fields that may be hidden."""
+        return [field for name, field in self.fields.items() if rules_of(self.schema, name)]
+
+    def read(self, values: Values, around: Around = {}) -> dict[str, Any]:
+        """The settings, without those that do nothing with the others."""
+        found = self.plain(values)
+        return {name: value for name, value in found.items() if is_asked(self.schema, name, {**around, **found})}
+
+    def plain(self, values: Values) -> dict[str, Any]:
         return {name: from_form(self.schema, name, values[field]) for name, field in self.fields.items()}
 
     def fill(self, settings: dict[str, Any]) -> dict[Component, Any]:
         """Each field with its value from `settings`, or its default."""
-        fields = self.schema.model_fields
-        return {
-            component: to_form(self.schema, name, settings.get(name, fields[name].default))
-            for name, component in self.fields.items()
-        }
+        return {component: to_form(self.schema, name, settings.get(name, default_of(self.schema, name)))
+                for name, component in self.fields.items()}
+
+    def look(self, plain: Around, held: Values = {}) -> dict:
+        """Which fields are hidden with these settings; `held` are values to put into some of them."""
+        return {field: gr.update(visible=is_asked(self.schema, name, plain), **({"value": held[field]} if field in held else {}))
+                for name, field in self.fields.items() if rules_of(self.schema, name)}
 
 
 class SettingsForm:
-    """Step 4 of the Train page: a few settings visible, the others folded, the method's own changing with the method."""
+    """Step 4 of the Train page: a few settings visible, the others folded, the method's own changing with the method.
+
+    `around` says what the rest of the form holds: a setting that does nothing with it is hidden, and not in the recipe.
+    """
 
     def __init__(self):
         self.training = SettingsGroup(TrainingSettings)
         self.of_recipe = SettingsGroup(Recipe, RECIPE_FIELDS)
-        # methods with the same settings share their fields, so that what was typed stays when one changes between them
-        self.of_method = {schema: SettingsGroup(schema) for schema in dict.fromkeys(m.settings for m in METHODS.values())}
-        self.boxes: dict[type[BaseModel], list[gr.Column]] = {schema: [] for schema in self.of_method}
+        self.of_method = MethodFields()
 
     def build(self, method: str) -> None:
         with gr.Row(elem_classes="st-fields"):
             self.training.build(shown=True)
         self.rate.value = METHODS[method].learning_rate
-        self._build_method_groups(method, shown=True)
+        self.of_method.build_shown(method)
+        self.precision = static_html("", elem_id="precision", elem_classes="st-precision-slot")  # what is computed in, and why
         with gr.Accordion(label("train.settings.more"), open=False), gr.Row(elem_classes="st-fields"):
             self.training.build(shown=False)
             self.of_recipe.build(shown=False)
-        if any(group.has_folded() for group in self.of_method.values()):
-            with gr.Accordion(label("train.settings.method_more"), open=False):
-                self._build_method_groups(method, shown=False)
-
-    def _build_method_groups(self, method: str, shown: bool) -> None:
-        for schema, group in self.of_method.items():
-            with (
-                gr.Column(visible=schema is METHODS[method].settings, elem_classes="st-plain") as box,
-                gr.Row(elem_classes="st-fields"),
-            ):
-                group.build(shown)
-            self.boxes[schema].append(box)
+        self.of_method.build_folded(method)
 
     @property
     def components(self) -> list[Component]:
-        return [
-            field for group in (self.training, self.of_recipe, *self.of_method.values()) for field in group.fields.values()
-        ]
+        return [*self.training.fields.values(), *self.of_recipe.fields.values(), *self.of_method.components]
 
     @property
-    def columns(self) -> list[gr.Column]:
-        return [box for boxes in self.boxes.values() for box in boxes]
+    def outputs(self) -> list:
+        return [*self.components, self.of_method.fold, self.precision]
+
+    @property
+    def touchable(self) -> list:
+        """What a choice changes: few, as Gradio makes every output of an event anew, also those that stay as they are."""
+        return [self.rate, *self.training.ruled, *self.of_recipe.ruled, *self.of_method.components, self.of_method.fold,
+                self.precision]
+
+    @property
+    def decisions(self) -> list:
+        """The events after which other fields are hidden, or something else is said of the method."""
+        fields = {**self.training.fields, **self.of_recipe.fields}
+        told = [fields["quantization"], *(fields[name] for name in PRECISION_FIELDS)]
+        return [*(on_choice(field) for field in dict.fromkeys([*self.training.deciding, *told])), *self.of_method.decisions]
 
     @property
     def rate(self) -> Component:
         return self.training.fields["learning_rate"]
 
-    def switch(self, method: str, rate: float | None) -> dict:
-        """Show the settings of that method and hide the others. A learning rate that some method brought gives way to
-        this one's own; one that a person typed stays."""
-        wanted = METHODS[method].settings
-        updates: dict = {box: gr.Column(visible=schema is wanted) for schema, boxes in self.boxes.items() for box in boxes}
-        own = not rate or any(rate == other.learning_rate for other in METHODS.values())
-        return {**updates, self.rate: METHODS[method].learning_rate if own else rate}
+    def touched(self, values: Values, method: str, around: Around = {}) -> dict:
+        """The fields of that method, if it is another one than before, and which are hidden.
 
-    def read(self, values: dict[Component, Any], method: str) -> dict[str, Any]:
+        A learning rate that the earlier method brought gives way to this one's own; one that a person typed stays.
+        """
+        before, plain = self.of_method.shown_for(values), self._plain(values, around)
+        if method == before:
+            return {**self.training.look(plain), **self.of_recipe.look(plain), **self.of_method.look(values, plain)}
+        own = not values[self.rate] or values[self.rate] == METHODS[before].learning_rate
+        rate = METHODS[method].learning_rate if own else values[self.rate]
+        return {**self.of_method.switch(values, method, plain), self.rate: rate}
+
+    def read(self, values: Values, method: str, around: Around = {}) -> dict[str, Any]:
         """The recipe's training, method_settings, quantization and seed."""
+        plain = self._plain(values, around)
         return {
-            **self.of_recipe.read(values),
-            "training": self.training.read(values),
-            "method_settings": self.of_method[METHODS[method].settings].read(values),
+            **self.of_recipe.read(values, plain),
+            "training": self.training.read(values, plain),
+            "method_settings": self.of_method.read(values, method, plain),
         }
 
     def fill(self, recipe: Recipe) -> dict:
         """Every field as the recipe has it."""
-        method = METHODS[recipe.method]
-        rate = recipe.training.learning_rate or method.learning_rate
-        return {
-            **self.switch(recipe.method, rate),
-            **self.training.fill(recipe.training.model_dump(mode="json")),
-            **self.of_recipe.fill(recipe.model_dump(mode="json", include=set(RECIPE_FIELDS))),
-            **self.of_method[method.settings].fill(recipe.method_settings),
-            self.rate: rate,
-        }
+        plain = recipe.model_dump(mode="json")
+        around = {**plain, **plain["dataset"], **plain["training"]}
+        held = {**self.training.fill(plain["training"]), **self.of_recipe.fill(plain),
+                self.rate: recipe.training.learning_rate or METHODS[recipe.method].learning_rate}
+        return {**held, **self.training.look(around, held), **self.of_recipe.look(around, held),
+                **self.of_method.fill(recipe.method, recipe.method_settings, around)}
+
+    def _plain(self, values: Values, around: Around) -> dict[str, Any]:
+        return {**around, **self.of_recipe.plain(values), **self.training.plain(values)}
 
 
 def validation_choices(kept: str | None = None, title: str = "") -> list[tuple]:
@@ -137,19 +167,26 @@ def read_validation(value: Any) -> float | int | str:
     return text.lower() if text.lower() == "none" else text
 
 
-def by_titles(problems: list[str]) -> list[str]:
+def by_titles(problems: list[str], methods: Iterable[str] = ()) -> list[str]:
     """Problems that begin with a setting's name in the recipe, with the name that the form shows instead."""
-    return [_by_title(problem) for problem in problems]
+    return [_by_title(problem, tuple(methods)) for problem in problems]
 
 
-def _by_title(problem: str) -> str:
+def setting_title(name: str, methods: Iterable[str] = ()) -> str:
+    """What the form calls a setting of the recipe, such as training.learning_rate; a name that it does not have stays.
+
+    Methods may call settings of one name differently: it is the title of the first of `methods` that has it, or else of any.
+    """
+    return next((titles[name] for titles in _names(methods) if name in titles), name)
+
+
+def _by_title(problem: str, methods: tuple[str, ...]) -> str:
     name, space, rest = problem.partition(" ")
-    title = next((titles[name] for titles in _names() if name in titles), name)
-    return f"{title}{space}{rest}"
+    return f"{setting_title(name, methods)}{space}{rest}"
 
 
-def _names() -> Iterator[dict[str, str]]:
-    groups = [("", Recipe), ("dataset.", DatasetChoice), ("training.", TrainingSettings)]
-    groups += [("method_settings.", method.settings) for method in METHODS.values()]
+def _names(methods: Iterable[str]) -> Iterator[dict[str, str]]:
+    groups = [("", Recipe), ("", Turn), ("dataset.", DatasetChoice), ("training.", TrainingSettings)]
+    groups += [("method_settings.", METHODS[method].settings) for method in (*methods, *METHODS) if method in METHODS]
     for prefix, schema in groups:
         yield {prefix + name: ENGLISH[f"{setting_key(schema, name)}.title"] for name in schema.model_fields}

@@ -6,7 +6,7 @@ import gradio as gr
 from gradio.themes.utils import colors, sizes
 
 STYLE = Path(__file__).parent / "style.css"
-BEHAVIOUR = Path(__file__).parent / "behaviour.js"
+SCRIPTS = [Path(__file__).parent / name for name in ("behaviour.js", "large_upload.js")]
 
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace"]
@@ -144,6 +144,7 @@ def studio_theme() -> gr.themes.Base:
 
 
 def page_head() -> str:
-    """The style and the script of every page. Not by Gradio's `css`: it rewrites selectors, and breaks those with commas in
+    """The style and the scripts of every page. Not by Gradio's `css`: it rewrites selectors, and breaks those with commas in
     brackets."""
-    return f"<style>{STYLE.read_text('utf-8')}</style><script>{BEHAVIOUR.read_text('utf-8')}</script>"
+    scripts = "".join(f"<script>{script.read_text('utf-8')}</script>" for script in SCRIPTS)
+    return f"<style>{STYLE.read_text('utf-8')}</style>{scripts}"

@@ -2,16 +2,22 @@
 
 import os
 import warnings
+from itertools import chain
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.middleware.cors import CORSMiddleware
 
-import studio.lean_gradio  # noqa: F401, before Gradio is imported
-from jobs.export import download_name
+from jobs.data.exporting import MEDIA_TYPES, Export
+from jobs.export import checked_zip, download_name
+from jobs.judging.export import FORMATS, export
 from jobs.services import Services
-from storage.problems import NotFound
+from jobs.uploads import checked_paths, find_dataset
+from jobs.versions import export_name
+from storage.problems import ArtefactCorrupt, NotFound, StudioError
+from studio.lean_gradio import read_signatures_once  # before Gradio is imported
 
 
 def create_web_app(services: Services) -> FastAPI:
@@ -22,27 +28,54 @@ def create_web_app(services: Services) -> FastAPI:
     os.environ["GRADIO_DEFAULT_CONCURRENCY_LIMIT"] = "20"  # of one event function; Gradio's own 1 lets a slow page starve others
     from gradio import mount_gradio_app
 
+    read_signatures_once()
     from studio.guard import Guard
     from studio.pages import build_pages
     from studio.text import CATALOGUE, say
     from studio.theme import page_head, studio_theme
+    from studio.upload_routes import upload_router
 
     app = FastAPI(title=say("studio.name"), docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/healthz")
     def health() -> JSONResponse:
         return JSONResponse(
-            {"status": "ok", "workers": len(services.workers.alive()), "queued": len(services.runs.queued())}
+            {"status": "ok", "workers": len(services.workers.alive()), "queued": services.queue.count()}
         )
 
     @app.get("/download/{run_id}")
     def download(run_id: str):
         adapter = services.adapters.find(run_id)
-        return _attachment(
-            services.settings.adapters_dir,
-            adapter.zip_name if adapter else None,
-            download_name(adapter.name) if adapter else None,
-        )
+        if adapter is None:
+            return _attachment(services.settings.adapters_dir, None)
+        try:
+            checked_zip(services, adapter)
+        except ArtefactCorrupt as problem:
+            return PlainTextResponse(str(problem), 500)
+        except NotFound as problem:
+            return PlainTextResponse(str(problem), 404)
+        return _attachment(services.settings.adapters_dir, adapter.zip_name, download_name(adapter.name))
+
+    @app.get("/data/{dataset_id}/export")
+    def export_data(dataset_id: str, format: str = "jsonl"):
+        try:
+            if (dataset := find_dataset(services, dataset_id)) is None:
+                return PlainTextResponse(say("download.gone"), 404)
+            parts = Export(checked_paths(services, dataset), format).parts()
+            first = next(parts)  # here, so that a problem at the beginning is told in words
+        except StudioError as problem:
+            return PlainTextResponse(str(problem), 404 if isinstance(problem, NotFound) else 400)
+        name = quote(export_name(dataset, format))
+        return StreamingResponse(chain([first], parts), media_type=MEDIA_TYPES[format],
+                                 headers={"Content-Disposition": f"attachment; filename*=UTF-8''{name}"})
+
+    @app.get("/comparisons/export")
+    def export_comparisons(format: str = "csv", base: str = ""):
+        if format not in FORMATS:
+            return PlainTextResponse(say("comparisons.no_format", format=format, formats=", ".join(FORMATS)), 400)
+        name = quote(f"{say('comparisons.export_name', base=base)}.{format}" if base else f"comparisons.{format}", safe="")
+        return Response(export(services.comparisons.all(base), format), media_type=MEDIA_TYPES[format],
+                        headers={"Content-Disposition": f"attachment; filename*=UTF-8''{name}"})
 
     @app.get("/log/{run_id}")
     def log(run_id: str):
@@ -57,6 +90,8 @@ def create_web_app(services: Services) -> FastAPI:
         if path is None or not path.is_file():
             return PlainTextResponse(say("download.gone"), 404)
         return FileResponse(path, filename=title or path.name)
+
+    app.include_router(upload_router(services))
 
     kept = [str(services.settings.home / name) for name in ("uploads", "runs", "adapters", "models", "logs")]
     with warnings.catch_warnings():

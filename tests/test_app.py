@@ -1,5 +1,6 @@
 """The command line, as a person or a script types it."""
 
+import csv
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import zipfile
 import pytest
 import yaml
 
+from storage.problems import RecipeInvalid
 from tests.conftest import ROOT
 
 FIXED_NAMES = {
@@ -32,6 +34,24 @@ def studio(home):
     return studio
 
 
+@pytest.fixture
+def here(studio, home, monkeypatch):
+    """A command in this process, which has torch already; returns what it printed."""
+    from typer.testing import CliRunner
+
+    import app
+
+    monkeypatch.setenv("STUDIO_HOME", str(home / "studio"))
+
+    def run(*arguments, code: int = 0) -> str:
+        done = CliRunner().invoke(app.app, list(map(str, arguments)))
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == code, done.output
+        return done.stdout
+    return run
+
+
 def last_line(done: subprocess.CompletedProcess) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -48,6 +68,7 @@ def test_train_starts_a_worker_for_itself_and_ends_with_the_summary(trained, stu
     assert FIXED_NAMES <= set(trained)
     assert trained["status"] == "finished" and trained["attempts"] == 1
     assert trained["metrics"]["eval_loss"] < trained["metrics"]["eval_loss_before"]
+    assert trained["forecast_memory_bytes"] > 0
     assert last_line(studio("runs", "show", trained["run_id"], "--json")) == trained
     assert subprocess.run(["pgrep", "-f", str(home)], capture_output=True).stdout == b"", "the worker it started is left"
 
@@ -55,6 +76,16 @@ def test_train_starts_a_worker_for_itself_and_ends_with_the_summary(trained, stu
 def test_runs_lists_what_was_trained(trained, studio):
     assert trained["run_id"] in studio("runs").stdout
     assert last_line(studio("runs", "list", "tiny", "--json"))["runs"][0]["run_id"] == trained["run_id"]
+
+
+def test_a_finished_run_is_resumed_when_it_is_said_how_far(trained, studio):
+    refused = studio("runs", "resume", trained["run_id"], code=2).stderr
+    assert f"runs resume {trained['run_id']} --epochs 2" in refused.replace("\n", " ")
+    done = studio("runs", "resume", trained["run_id"], "--epochs", 2, "--json")
+    resumed = last_line(done)
+    assert (resumed["status"], resumed["continues"]) == ("queued", trained["run_id"])
+    assert f"Run {resumed['run_id']} continues run {trained['run_id']} from step " in done.stdout
+    assert last_line(studio("runs", "cancel", resumed["run_id"], "--json"))["status"] == "cancelled"
 
 
 def test_generate_answers_with_the_base_first_and_the_same_for_the_same_seed(trained, studio, tiny_llama):
@@ -66,6 +97,30 @@ def test_generate_answers_with_the_base_first_and_the_same_for_the_same_seed(tra
     assert [answer["text"] for answer in first["answers"]] == [answer["text"] for answer in second["answers"]]
 
 
+def test_generate_writes_the_answers_to_a_list_of_prompts(trained, here, home, tiny_llama):
+    (home / "prompts.txt").write_text("Say river 1\n\n=1+1\n")
+    command = ["generate", "--base", tiny_llama, "--adapter", trained["run_id"], "--prompts", home / "prompts.txt",
+               "--max-new-tokens", 4]
+    assert json.loads(here(*command, "--to", home / "answers.csv", "--json").splitlines()[-1])["rows"] == 2
+    table = list(csv.reader((home / "answers.csv").open()))
+    assert [row[0] for row in table] == ["prompt", "Say river 1", "'=1+1"] and table[0][1:] == ["tiny-llama", "tiny"]
+    here(*command, "--to", home / "answers.jsonl")
+    lines = [json.loads(line) for line in (home / "answers.jsonl").read_text().splitlines()]
+    assert [lines[0]["answers"][name] for name in ("tiny-llama", "tiny")] == table[1][1:]
+
+
+def test_evaluate_says_by_its_end_whether_the_adapter_passes(trained, here, home):
+    (home / "wanted.yaml").write_text("answers: 1\nanswer_tokens: 2\nmost_forgetting: 100\nmost_empty: 1\n")
+    passed = json.loads(here("evaluate", trained["run_id"], "--wanted", home / "wanted.yaml", "--json").splitlines()[-1])
+    assert passed["passed"] is True and passed["checks"][0]["name"] == "score"
+    assert "certificate.json" in zipfile.ZipFile(passed["adapter_zip"]).namelist()
+    (home / "wanted.yaml").write_text("answers: 0\nanswer_tokens: 2\nprompts: [{prompt: Say lamp, expected: zebra}]\n")
+    assert "Expected content" in here("evaluate", trained["run_id"], "--wanted", home / "wanted.yaml", code=1)
+    (home / "wanted.yaml").write_text("least_gian: 1\n")
+    with pytest.raises(RecipeInvalid, match="Did you mean 'least_gain'"):
+        here("evaluate", trained["run_id"], "--wanted", home / "wanted.yaml")
+
+
 def test_export_writes_the_zip(trained, studio, home):
     target = last_line(studio("export", trained["run_id"], "--json"))["adapter_zip"]
     assert zipfile.ZipFile(home / target).testzip() is None and target == "tiny.zip"
@@ -75,7 +130,12 @@ def test_a_queued_run_can_be_cancelled_and_deleted(studio, home, trained):
     run_id = last_line(studio("train", home / "tiny.yaml", "--no-wait", "--json"))["run_id"]
     assert "Cancel it before" in studio("runs", "delete", run_id, code=2).stderr
     assert last_line(studio("runs", "cancel", run_id, "--json"))["status"] == "cancelled"
-    studio("runs", "delete", run_id)
+    assert "runs restore" in studio("runs", "delete", run_id).stdout
+    listed = [run["run_id"] for run in last_line(studio("runs", "list", "--json"))["runs"]]
+    assert run_id not in listed and trained["run_id"] in listed
+    studio("runs", "restore", run_id)
+    assert run_id in [run["run_id"] for run in last_line(studio("runs", "list", "--json"))["runs"]]
+    studio("runs", "delete", run_id, "--yes", "--for-good")
     assert f"There is no run '{run_id}'" in studio("runs", "show", run_id, code=2).stderr
 
 
@@ -90,13 +150,20 @@ def test_a_wrong_recipe_is_told_whole_with_exit_code_2_and_nothing_is_queued(stu
 @pytest.mark.parametrize("name, content, said", [
     ("empty.csv", b"", "empty.csv is empty"),
     ("photo.csv", b"\x89PNG\r\n\x1a\n" + bytes(200), "PNG"),
-    ("broken.jsonl", b'{"prompt": "a", "completion": "b"}\n' * 4311 + b'{"prompt": "a"\n', "line 4,312"),
+    ("broken.jsonl", b'{"prompt": "a"\n' * 3, "lines 1, 2 and 3"),
     ("blank.csv", b"prompt,completion\n" + b"a question,\n" * 20, "no answer"),
 ])
 def test_bad_data_is_told_in_a_sentence_with_exit_code_2(studio, home, name, content, said):
     (home / name).write_bytes(content)
     done = studio("data", name, code=2)
     assert said in done.stderr.replace("\n", " ") and "Traceback" not in done.stderr
+
+
+def test_a_broken_line_is_left_out_and_listed(studio, home):
+    (home / "broken.jsonl").write_bytes(b'{"prompt": "a", "completion": "b"}\n' * 4311 + b'{"prompt": "a"\n')
+    found = last_line(studio("data", "broken.jsonl", "--json"))
+    [left_out] = found["left_out"]
+    assert (found["rows"], found["kept"], left_out["file"], left_out["line"]) == (4312, 4311, "broken.jsonl", 4312)
 
 
 def test_data_says_what_it_makes_of_a_file(studio, chats):
@@ -119,8 +186,8 @@ def test_doctor_finds_this_machine_fit(studio):
     assert checks["ok"], checks
 
 
-@pytest.mark.parametrize("command", ["serve", "worker", "train", "runs", "data", "methods", "models", "generate", "export",
-                                     "doctor"])
+@pytest.mark.parametrize("command", ["serve", "worker", "train", "runs", "data", "methods", "models", "generate", "evaluate",
+                                     "export", "doctor"])
 def test_every_command_explains_itself(command):
     from typer.testing import CliRunner
 
@@ -157,3 +224,29 @@ def test_every_requirement_is_pinned_exactly():
     for name in ("requirements.txt", "requirements-dev.txt"):
         for line in (ROOT / name).read_text().splitlines():
             assert not line or line.startswith(("#", "-r ")) or "==" in line, line
+
+
+def test_a_recipe_with_lists_trains_a_sweep_and_ends_with_the_best_first(studio, home, tiny_llama, chats):
+    recipe = home / "several.yaml"
+    recipe.write_text(yaml.safe_dump({"base_model": str(tiny_llama), "dataset": {"source": str(chats)},
+                                      "training": {"max_steps": 2, "learning_rate": [1e-9, "1e-2"]}}))
+    queued = last_line(studio("train", recipe, "--no-wait", "--json"))
+    assert set(queued) == {"sweep_id", "runs"} and len(queued["runs"]) == 2
+    for run_id in queued["runs"]:
+        studio("runs", "cancel", run_id)
+    done = studio("train", recipe, "--json")
+    found = last_line(done)
+    losses = [run["metrics"]["eval_loss"] for run in found["runs"]]
+    assert losses == sorted(losses) and len(losses) == 2 and all(FIXED_NAMES <= set(run) for run in found["runs"])
+    assert found["best"] == found["runs"][0]["run_id"] and found["runs"][0]["tried"]["training.learning_rate"] == 1e-2
+    best = next(line for line in done.stdout.splitlines() if line.rstrip().endswith("best"))
+    assert found["best"] in best
+
+
+def test_a_sweep_with_a_wrong_value_says_which_runs_and_queues_nothing(studio, home, tiny_llama, chats):
+    recipe = home / "wrong-sweep.yaml"
+    recipe.write_text(yaml.safe_dump({"base_model": str(tiny_llama), "dataset": {"source": str(chats)},
+                                      "method_settings": {"r": [0, 4]}}))
+    done = studio("train", recipe, code=2)
+    assert "r is 0. It must be at least 1. (Where it tries r 0.)" in done.stderr.replace("\n", " ")
+    assert last_line(studio("runs", "list", "wrong-sweep", "--json"))["runs"] == []

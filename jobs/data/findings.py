@@ -1,17 +1,18 @@
 """Plain sentences about what was noticed in the data, none of which stops a run."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 NAMED = 3  # how many places, labels or reasons a sentence lists before it only counts
 FEW_ROWS = 5
 
 
-def listed(items: Iterable[str], named: int = NAMED) -> str:
-    """'a, b and c', or 'a, b, c and 9 more'."""
+def listed(items: Iterable[str], named: int = NAMED, total: int | None = None) -> str:
+    """'a, b and c', or 'a, b, c and 9 more'; `total` where there are more than the items that are given."""
     items = list(items)
-    if len(items) > named:
-        return f"{', '.join(items[:named])} and {len(items) - named:,} more"
+    total = total or len(items)
+    if total > named:
+        return f"{', '.join(items[:named])} and {total - named:,} more"
     return all_of(items)
 
 
@@ -21,12 +22,15 @@ def all_of(items: Iterable[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def places(rows: list[tuple[str, str, int]], several_files: bool) -> str:
-    """Where rows stand, from (file, "line" or "row", number): 'lines 3 and 7', or 'b.csv line 3 and c.csv line 8'."""
+def places(rows: list[tuple[str, str, int]], several_files: bool, total: int | None = None) -> str:
+    """Where rows stand, from (file, "line" or "row", number): 'lines 3 and 7', or 'b.csv line 3 and c.csv line 8'.
+
+    `total` where there are more rows than the first ones that are given.
+    """
     if several_files:
-        return listed(f"{file} {unit} {number:,}" for file, unit, number in rows)
+        return listed((f"{file} {unit} {number:,}" for file, unit, number in rows), total=total)
     unit = rows[0][1] + ("s" if len(rows) > 1 else "")
-    return f"{unit} {listed(f'{number:,}' for _, _, number in rows)}"
+    return f"{unit} {listed((f'{number:,}' for _, _, number in rows), total=total)}"
 
 
 def rows_have(count: int, what: str) -> str:
@@ -53,23 +57,20 @@ def header_finding(file: str, column: str, line: int) -> str:
     )
 
 
-def repeated_rows_finding(examples: list[dict]) -> list[str]:
+def repeated_rows_finding(rows: int, different: int) -> list[str]:
     """Whether rows are there more than once."""
-    repeated = len(examples) - len({key_of(example) for example in examples})
+    repeated = rows - different
     if not repeated:
         return []
     verbs = ("repeats", "is") if repeated == 1 else ("repeat", "are")
-    return [f"{repeated:,} of {len(examples):,} rows {verbs[0]} an earlier row and {verbs[1]} kept."]
+    return [f"{repeated:,} of {rows:,} rows {verbs[0]} an earlier row and {verbs[1]} kept."]
 
 
-def label_findings(labels: list[str], column: str) -> list[str]:
-    """What is odd about the labels of a dataset: rare ones, ones that differ in case only, nearly as many as rows."""
-    counts = Counter(labels)
-    findings = []
-    if len(labels) >= 20 and len(counts) > len(labels) / 2:
-        return [
-            f"Column '{column}' has {len(counts):,} different labels in {len(labels):,} rows. Is it the right column?"
-        ]
+def label_findings(counts: Mapping[str, int], column: str) -> list[str]:
+    """What is odd about labels, from how often each is there: rare ones, ones that differ in case only, nearly one for each row."""
+    findings, rows = [], sum(counts.values())
+    if rows >= 20 and len(counts) > rows / 2:
+        return [f"Column '{column}' has {len(counts):,} different labels in {rows:,} rows. Is it the right column?"]
     if rare := [label for label, count in counts.items() if count < FEW_ROWS]:
         named = listed(f"'{label}' ({counts[label]})" for label in sorted(rare, key=counts.get))
         verb = "has" if len(rare) == 1 else "have"
@@ -84,8 +85,3 @@ def label_findings(labels: list[str], column: str) -> list[str]:
             names = listed(f"'{label}'" for label in sorted(variants))
             findings.append(f"The labels {names} differ in upper and lower case only and count as different.")
     return findings
-
-
-def key_of(example: dict) -> int:
-    """A number that equal examples share."""
-    return hash(repr(example))

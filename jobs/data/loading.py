@@ -1,32 +1,35 @@
-"""Files in, examples out, with a plain sentence for everything that was noticed on the way."""
+"""Files in, examples on the disk out, with a plain sentence for everything that was noticed on the way."""
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import json
+import shutil
+import tempfile
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from jobs.data.choosing import choose_columns
+from jobs.data.archives import unpacked
+from jobs.data.counting import different, number_of, shared, sort_labels
 from jobs.data.examples import LeaveOut
-from jobs.data.findings import (
-    changed_finding,
-    header_finding,
-    key_of,
-    label_findings,
-    left_out_finding,
-    listed,
-    places,
-    repeated_rows_finding,
-    rows_have,
-)
-from jobs.data.formats import CLASSIFICATION, Recognition, find_format
-from jobs.data.problems import FilesDiffer, LabelsEmpty, NoFiles, NoUsableRows, OneClass, SeveralProblems
-from jobs.data.reading import Row, files_in, hash_of, plain_text_note, rows_of
-from jobs.data.sniffing import SourceFile, inspect_file
-from jobs.data.tables import cell_reader, column_names, describe, is_empty
-from storage.problems import DataInvalid
+from jobs.data.findings import changed_finding, label_findings, left_out_finding, listed, places, repeated_rows_finding, rows_have
+from jobs.data.formats import CLASSIFICATION, find_format
+from jobs.data.looking import Look, find_files, look
+from jobs.data.problems import ColumnMissing, LabelsEmpty, LabelsTooMany, NoUsableRows, OneClass
+from jobs.data.reading import hash_of, rows_of
+from jobs.data.store import Examples, ExampleWriter
+from jobs.data.tables import cell_reader, is_empty
 
-SAMPLED_ROWS = 2000
-PREVIEW_ROWS = 5
+RECORD, LEFT_OUT = "data.json", "left_out.jsonl"
+PROGRESS_ROWS = 5000  # between two reports of progress
+MOST_REASONS = 200  # that are told apart; more are counted as one
+LONGEST_REASON = 300  # characters; it may name a value
+MOST_NAMES = 10_000  # of columns that are remembered: rows that all have other names are no table
+MOST_LABELS = 100_000
+NAMED_PLACES = 4
+
+OnProgress = Callable[[int], None]  # is told how many rows were read
 
 
 @dataclass(frozen=True)
@@ -40,65 +43,102 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class LoadedData:
-    """A dataset that is ready to train on.
+    """A dataset that is ready to train on: what is known about it, and a folder with its examples.
 
-    Examples are {"messages": [{"role", "content"}, ...]}, {"text"} or {"text", "label"}. `columns` goes from part to
-    column; `labels` is sorted, by value where all are whole numbers; `preview` has the first rows as the file has them.
+    The shapes of examples are in jobs/data/examples. `columns` goes from part to column; `labels` has the labels, or the tags of
+    words, sorted, by value where all are whole numbers; `preview` has the first rows as the file has them; `group_by` is the column
+    of Examples.groups, or empty.
     """
 
+    folder: Path
     task: str
     format: str
     columns: dict[str, str]
     column_names: list[str]
     reason: str
     rows: int
-    left_out: list[LeftOut]
-    examples: list[dict]
+    kept: int
     labels: list[str]
     findings: list[str]
     preview: list[dict]
     sha256: str
-    files: list[Path]
+    files: list[str]
+    group_by: str = ""
+    _temporary: object = field(default=None, repr=False, compare=False)
 
     @property
-    def kept(self) -> int:
-        return len(self.examples)
+    def examples(self) -> Examples:
+        return Examples(self.folder, holder=self._temporary)
+
+    @property
+    def left_out_count(self) -> int:
+        return self.rows - self.kept
+
+    @property
+    def left_out(self) -> Iterator[LeftOut]:
+        """Every row that is not used, in the files' order."""
+        with (self.folder / LEFT_OUT).open(encoding="utf-8") as stream:
+            for line in stream:
+                yield LeftOut(**json.loads(line))
 
 
-@dataclass(frozen=True)
-class _FileRows:
-    source: SourceFile
-    rows: list[Row]
-    names: list[str]
-
-
-def load_dataset(
-    files: Sequence[Path], format: str = "auto", columns: dict[str, str] | None = None, task: str | None = None
-) -> LoadedData:
-    """Read, recognise and check files (or folders of them) as one dataset.
+def load_dataset(files: Sequence[Path], format: str = "auto", columns: dict[str, str] | None = None, task: str | None = None,
+                 ) -> LoadedData:
+    """Read, recognise and check files (or folders or archives of them) as one dataset, in a temporary folder while it is used.
 
     `columns` goes from part to column; parts left out are recognised, and so is the task where None is given.
     Raises DataInvalid, with everything that is wrong with the files in one message.
     """
-    data = _load(files, format, columns, task)
-    if data.task == CLASSIFICATION and len(data.labels) == 1:
-        raise OneClass(data.labels[0], data.columns["label"])
-    return data
+    def read(folder: Path) -> LoadedData:
+        with _opened(files) as (paths, notes):
+            seen = look(paths, format, columns, task)
+            return import_rows(replace(seen, findings=[*notes, *seen.findings]), folder)
+
+    return _in_temporary_folder(read)
 
 
 def load_validation(files: Sequence[Path], like: LoadedData) -> LoadedData:
+    """Read files to measure with, as the training data was read, into a temporary folder; see import_validation."""
+    def read(folder: Path) -> LoadedData:
+        with _opened(files) as (paths, _):
+            return import_validation(paths, like, folder)
+
+    return _in_temporary_folder(read)
+
+
+def import_validation(files: Sequence[Path], like: LoadedData, folder: Path) -> LoadedData:
     """Read files to measure with, as the training data was read; rows with a label never trained are left out."""
-    data = _load(files, like.format, like.columns, like.task, known_labels=set(like.labels))
-    seen = {key_of(example) for example in like.examples}
-    repeated = sum(key_of(example) in seen for example in data.examples)
-    findings = list(data.findings)
+    data = import_rows(look(files, like.format, like.columns, like.task), folder, known_labels=like.labels)
+    repeated = shared(data.examples.digests(), like.examples.digests())
     if repeated:
         verb = "is" if repeated == 1 else "are"
-        findings.append(
-            f"{repeated:,} of {data.kept:,} validation rows {verb} also in the training data, "
-            "so the measured quality will look better than it is."
-        )
-    return replace(data, labels=like.labels, findings=findings)
+        data = replace(data, findings=[
+            *data.findings, f"{repeated:,} of {data.kept:,} validation rows {verb} also in the training data, "
+                            "so the measured quality will look better than it is."])
+        _write_record(data)
+    return data
+
+
+def import_rows(seen: Look, folder: Path, group_by: str = "", known_labels: Sequence[str] = (),
+                on_progress: OnProgress = lambda rows: None) -> LoadedData:
+    """Make examples of all rows, one at a time, in an empty folder; `group_by` is a column whose values stay with the examples.
+
+    Every row is either an example or listed as left out. With `known_labels`, rows with another label are left out. Raises
+    DataInvalid where less than half of the rows can be used.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    importer = _Importer(seen, group_by, known_labels, on_progress)
+    with ExampleWriter(folder, grouped=bool(group_by)) as examples, (folder / LEFT_OUT).open("w", encoding="utf-8") as left_out:
+        importer.read_all(examples, left_out)
+    data = importer.result(folder)
+    _write_record(data)
+    return data
+
+
+def open_imported(folder: Path) -> LoadedData:
+    """What import_rows left in a folder."""
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    return LoadedData(folder=folder, **record)
 
 
 def summary(data: LoadedData) -> dict:
@@ -113,132 +153,162 @@ def summary(data: LoadedData) -> dict:
     }
 
 
-def _load(files, format, columns, task, known_labels: set[str] | None = None) -> LoadedData:
-    paths, findings = _find_files(files)
-    tables = _read_files(paths)
-    rows = sum(len(table.rows) for table in tables)
-    sample = [row.values for row in tables[0].rows[:: len(tables[0].rows) // SAMPLED_ROWS + 1]]
-    found = choose_columns(describe(sample), format, columns, task)
-    _refuse_other_columns(tables, found)
-    if found.task == CLASSIFICATION:
-        _refuse_empty_labels(tables, found.columns["label"])
-    examples, left_out, changes = _build_examples(tables, found, known_labels)
-    reasons = _left_out_by_reason(left_out, tables)
-    if len(examples) < rows / 2:
-        whys = listed(f"{rows_have(count, reason)} ({where})" for reason, count, where in reasons)
-        raise NoUsableRows(listed(table.source.name for table in tables), rows, len(left_out), whys)
-    for table in tables:
-        findings += _file_findings(table)
-    findings += [left_out_finding(count, rows, reason, where) for reason, count, where in reasons]
-    findings += [changed_finding(count, rows, change) for change, count in changes.items()]
-    labels = [example["label"] for example in examples if "label" in example]
-    if labels and known_labels is None:
-        findings += label_findings(labels, found.columns["label"])
-    return LoadedData(
-        task=found.task,
-        format=found.format,
-        columns=found.columns,
-        column_names=list(dict.fromkeys(name for table in tables for name in table.names)),
-        reason=found.reason,
-        rows=rows,
-        left_out=left_out,
-        examples=examples,
-        labels=sort_labels(labels),
-        findings=findings + repeated_rows_finding(examples),
-        preview=[row.values for row in tables[0].rows[:PREVIEW_ROWS]],
-        sha256=hash_of(paths),
-        files=paths,
-    )
+class _Importer:
+    """One pass over the files."""
+
+    def __init__(self, seen: Look, group_by: str, known_labels: Sequence[str], on_progress: OnProgress):
+        self.seen, self.found, self.group_by, self.on_progress = seen, seen.found, group_by, on_progress
+        self.known_labels = set(known_labels)
+        self.build = find_format(self.found.format).build
+        self.readers = [(part, cell_reader(column)) for part, column in self.found.columns.items()]
+        self.label_reader = cell_reader(self.found.columns["label"]) if "label" in self.found.columns else None
+        self.group_reader = cell_reader(group_by) if group_by else None
+        self.rows = self.kept = self.labelled = 0
+        self.names: dict[str, None] = dict.fromkeys(self.found.column_names)
+        self.outer = {name.partition(".")[0] for name in self.names if "." in name}
+        self.shapes: set[tuple] = set()
+        self.last_shape: tuple = ()
+        self.labels: Counter[str] = Counter()
+        self.changes: Counter[str] = Counter()
+        self.reasons: dict[str, _Reason] = {}
+
+    def read_all(self, examples: ExampleWriter, left_out) -> None:
+        for number, source in enumerate(self.seen.sources):
+            for row in rows_of(source):
+                self.rows += 1
+                if self.rows % PROGRESS_ROWS == 0:
+                    self.on_progress(self.rows)
+                try:
+                    if row.values is None:
+                        raise LeaveOut(row.complaint)
+                    example, group, label = self.example(row.values)
+                except LeaveOut as problem:
+                    self.leave_out(source, row.line, str(problem), left_out)
+                    continue
+                examples.add(example, number, row.line, group, label)
+                self.kept += 1
+        self.on_progress(self.rows)
+        if self.group_by and self.group_by not in self.names:
+            raise ColumnMissing([self.group_by], list(self.names))
+
+    def example(self, values: dict) -> tuple[dict, int, int]:
+        """The example, and the numbers of its group and its label."""
+        self.note_names(values)
+        if self.label_reader and not self.labelled and not is_empty(self.label_reader(values)):
+            self.labelled = 1
+        example, change = self.build({part: read(values) for part, read in self.readers})
+        label = example.get("label")
+        if label is not None:
+            if self.known_labels and label not in self.known_labels:
+                raise LeaveOut(f"a label that no training row has ('{label}')")
+            self.count_labels((label,))
+        if tags := example.get("tags"):
+            if self.known_labels and (unknown := set(tags) - self.known_labels):
+                raise LeaveOut(f"a tag that no training row has ('{min(unknown)}')")
+            self.count_labels(tags)
+        if change:
+            self.changes[change] += 1
+        of_label = 0 if label is None else number_of(label)
+        if not self.group_reader:
+            return example, of_label, of_label
+        group = self.group_reader(values)  # a row without a value is a group of its own
+        return example, number_of(("row", self.rows) if is_empty(group) else group), of_label
+
+    def note_names(self, values: dict) -> None:
+        shape = tuple(values)
+        if shape == self.last_shape:
+            return
+        self.last_shape = shape
+        if shape not in self.shapes and len(self.names) < MOST_NAMES:
+            self.shapes.add(shape)
+            self.names.update((name, None) for name in shape if name not in self.outer)
+
+    def count_labels(self, labels: Iterable[str]) -> None:
+        self.labels.update(labels)
+        if len(self.labels) > MOST_LABELS:
+            raise LabelsTooMany(self.found.columns.get("label") or self.found.columns.get("tags", ""), MOST_LABELS)
+
+    def leave_out(self, source, line: int, why: str, stream) -> None:
+        why = printable(why)
+        stream.write(json.dumps({"file": source.name, "line": line, "reason": why}, ensure_ascii=False) + "\n")
+        general = why.split(" (")[0]
+        if general not in self.reasons and len(self.reasons) >= MOST_REASONS:
+            general = "another problem"
+        reason = self.reasons.setdefault(general, _Reason(why))
+        reason.count += 1
+        reason.same = reason.same and why == reason.first
+        if len(reason.places) < NAMED_PLACES:
+            reason.places.append((source.name, source.counts_in, line))
+
+    def result(self, folder: Path) -> LoadedData:
+        sources, found = self.seen.sources, self.found
+        if found.task == CLASSIFICATION and self.label_reader and not self.labelled:
+            raise LabelsEmpty(listed(source.name for source in sources), found.columns["label"])
+        reasons = sorted(((reason.first if reason.same else general, reason) for general, reason in self.reasons.items()),
+                         key=lambda item: -item[1].count)
+        several = len(sources) > 1
+        if self.kept < self.rows / 2 or not self.kept:
+            whys = listed(f"{rows_have(reason.count, why)} ({places(reason.places, several, reason.count)})"
+                          for why, reason in reasons)
+            raise NoUsableRows(listed(source.name for source in sources), self.rows, self.rows - self.kept, whys)
+        if found.task == CLASSIFICATION and len(self.labels) == 1 and not self.known_labels:
+            raise OneClass(next(iter(self.labels)), found.columns["label"])
+        findings = list(self.seen.findings)
+        findings += [left_out_finding(reason.count, self.rows, why, places(reason.places, several, reason.count))
+                     for why, reason in reasons]
+        findings += [changed_finding(count, self.rows, change) for change, count in self.changes.items()]
+        if self.labels and "label" in found.columns and not self.known_labels:
+            findings += label_findings(self.labels, found.columns["label"])
+        findings += repeated_rows_finding(self.kept, different(Examples(folder).digests()))
+        return LoadedData(
+            folder=folder, task=found.task, format=found.format, columns=found.columns, column_names=list(self.names),
+            reason=found.reason, rows=self.rows, kept=self.kept,
+            labels=list(self.known_labels and sort_labels(list(self.known_labels))) or sort_labels(list(self.labels)),
+            findings=findings, preview=self.seen.preview, sha256=hash_of(source.path for source in sources),
+            files=[source.name for source in sources], group_by=self.group_by)
 
 
-def sort_labels(labels: Sequence[str]) -> list[str]:
-    """The different labels in order: by value where all are whole numbers, so that class 10 does not follow class 1."""
-    names = set(labels)
-    return sorted(names, key=int) if all(name.lstrip("-").isdecimal() for name in names) else sorted(names)
+@dataclass
+class _Reason:
+    """Why rows are left out: how many, the first one's words and whether all have the same, and the first places."""
+
+    first: str
+    count: int = 0
+    same: bool = True
+    places: list[tuple[str, str, int]] = field(default_factory=list)
 
 
-def _find_files(sources: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    if not sources:
-        raise NoFiles()
-    paths, findings = [], []
-    for source in sources:
-        found, for_testing = files_in(source)
-        paths += found
-        if for_testing:
-            names = listed(path.name for path in for_testing)
-            findings.append(
-                f"{names} in the folder {Path(source).name} {'is' if len(for_testing) == 1 else 'are'} not trained on."
-            )
-    return paths, findings
+def printable(reason: str) -> str:
+    """A reason without half characters, and not longer than anybody reads."""
+    text = reason.encode(errors="replace").decode()
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
 
 
-def _read_files(paths: list[Path]) -> list[_FileRows]:
-    tables, problems = [], []
-    for path in paths:
-        try:
-            source = inspect_file(path)
-            rows = list(rows_of(source))
-            tables.append(_FileRows(source, rows, column_names(row.values for row in rows)))
-        except DataInvalid as problem:
-            problems.append(problem)
-    if len(problems) > 1:
-        raise SeveralProblems(problems)
-    if problems:
-        raise problems[0]
-    return tables
+def _write_record(data: LoadedData) -> None:
+    record = {name: value for name, value in asdict(replace(data, _temporary=None)).items() if name not in ("folder", "_temporary")}
+    text = json.dumps(record, ensure_ascii=False, default=str)
+    (data.folder / RECORD).write_text(text, encoding="utf-8", errors="surrogatepass")
 
 
-def _refuse_other_columns(tables: list[_FileRows], found: Recognition) -> None:
-    required = [found.columns[part] for part in find_format(found.format).required]
-    first = tables[0]
-    for table in tables[1:]:
-        if not set(required) <= set(table.names):
-            raise FilesDiffer(table.source.name, table.names, first.source.name, first.names)
+@contextmanager
+def _opened(files: Sequence[Path]) -> Iterator[tuple[list[Path], list[str]]]:
+    """The files in folders and archives, and sentences about those that are not read."""
+    paths, notes = find_files(files)
+    with unpacked(paths) as found:
+        yield found.files, notes + found.notes
 
 
-def _refuse_empty_labels(tables: list[_FileRows], column: str) -> None:
-    read = cell_reader(column)
-    if all(is_empty(read(row.values)) for table in tables for row in table.rows):
-        raise LabelsEmpty(listed(table.source.name for table in tables), column)
+def _in_temporary_folder(read: Callable[[Path], LoadedData]) -> LoadedData:
+    folder = tempfile.mkdtemp(prefix="adapter-studio-data-")
+    try:
+        data = read(Path(folder))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    holder = _Holder()
+    weakref.finalize(holder, shutil.rmtree, folder, ignore_errors=True)
+    return replace(data, _temporary=holder)
 
 
-def _build_examples(tables: list[_FileRows], found: Recognition, known_labels: set[str] | None):
-    build = find_format(found.format).build
-    readers = [(part, cell_reader(column)) for part, column in found.columns.items()]
-    examples, left_out, changes = [], [], Counter()
-    for table in tables:
-        for row in table.rows:
-            try:
-                example, change = build({part: read(row.values) for part, read in readers})
-                if known_labels and "label" in example and example["label"] not in known_labels:
-                    raise LeaveOut(f"a label that no training row has ('{example['label']}')")
-            except LeaveOut as problem:
-                left_out.append(LeftOut(table.source.name, row.line, str(problem)))
-                continue
-            examples.append(example)
-            if change:
-                changes[change] += 1
-    return examples, left_out, changes
-
-
-def _left_out_by_reason(left_out: list[LeftOut], tables: list[_FileRows]) -> list[tuple[str, int, str]]:
-    """Every reason with its count and the first places, the commonest first."""
-    units = {table.source.name: table.source.counts_in for table in tables}
-    by_reason = defaultdict(list)
-    for row in left_out:
-        by_reason[row.reason].append((row.file, units[row.file], row.line))
-    ordered = sorted(by_reason.items(), key=lambda item: -len(item[1]))
-    return [(reason, len(rows), places(rows, len(tables) > 1)) for reason, rows in ordered]
-
-
-def _file_findings(table: _FileRows) -> list[str]:
-    findings = list(table.source.notes)
-    if table.source.kind == "text":
-        findings.append(plain_text_note(table.source))
-    if table.source.kind == "table":
-        repeated = next(
-            ((name, row.line) for row in table.rows[:SAMPLED_ROWS] for name in table.names if row.values[name] == name),
-            None,
-        )
-        findings += [header_finding(table.source.name, *repeated)] if repeated else []
-    return findings
+class _Holder:
+    """Its end is the end of a temporary folder."""

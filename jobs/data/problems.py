@@ -1,33 +1,32 @@
 """What can be wrong with a dataset. Every message names the file and the value, and says what to do next."""
 
-from dataclasses import dataclass
+from pathlib import Path
 
 from storage.problems import DataInvalid
 
-READABLE = "CSV, TSV, JSON, JSONL, Parquet or plain text"
+READABLE = "CSV, TSV, JSON, JSONL, Parquet, Arrow, CoNLL or plain text, or a zip or gzip of these"
+NAMED_COLUMNS = 20  # in one sentence
+LONGEST_NAME = 60
 
 
-@dataclass(frozen=True)
-class BadLine:
-    """A line that cannot be read, and why."""
-
-    line: int
-    complaint: str
+def readable_name(path: Path) -> str:
+    """A file's name as text; some are no text in any encoding."""
+    return Path(path).name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 class FileMissing(DataInvalid):
     """A data file that is not there."""
 
     def __init__(self, path):
-        super().__init__(f"There is no file {path}. Check its name and folder, or upload it again.")
+        super().__init__(f"There is no file {_as_text(path)}. Check its name and folder, or upload it again.")
 
 
 class NoFiles(DataInvalid):
-    """No file at all, or a folder without one that can be read."""
+    """No file at all, or a folder or an archive without one that can be read."""
 
-    def __init__(self, folder=None):
-        where = f"The folder {folder} holds no data file" if folder else "No data file was given"
-        super().__init__(f"{where}. Choose a file: {READABLE}.")
+    def __init__(self, where: str = ""):
+        problem = f"{where} holds no data file" if where else "No data file was given"
+        super().__init__(f"{problem}. Choose a file: {READABLE}.")
 
 
 class FileEmpty(DataInvalid):
@@ -54,60 +53,40 @@ class TextUnreadable(DataInvalid):
         )
 
 
-class EncodingUnmarked(DataInvalid):
-    """UTF-16 text that does not say so."""
-
-    def __init__(self, file: str):
-        super().__init__(
-            f"{file} seems to be UTF-16 text without a byte order mark. Save it as UTF-8, then upload it again."
-        )
-
-
 class BrokenJson(DataInvalid):
     """A JSON document that does not parse, or does not hold one list of objects."""
 
 
-class BrokenJsonLines(DataInvalid):
-    """JSON lines that do not parse: the first few, and how many there are."""
+class HeaderInvalid(DataInvalid):
+    """A table whose line of column names cannot be read, or has far too many."""
 
-    def __init__(self, file: str, first: list[BadLine], total: int):
-        if total == 1:
-            bad = first[0]
-            message = f"{file}, line {bad.line:,}: this is not valid JSON ({bad.complaint}). Mend or remove that line"
-        else:
-            message = (
-                f"{file} has {total:,} lines that are not valid JSON: {_listed(first, total)}. Mend or remove them"
-            )
-        super().__init__(f"{message}, then upload again.")
+    def __init__(self, file: str, line: int, complaint: str):
+        super().__init__(f"{file}, line {line:,}: the line of column names has {complaint}. Mend it, then upload again.")
 
 
-class BrokenTableLines(DataInvalid):
-    """Lines of a CSV or TSV file that do not fit its header: the first few, and how many there are."""
+class ColumnsTooMany(DataInvalid):
+    """Rows that have far more columns than a table has."""
 
-    def __init__(self, file: str, header: list[str], first: list[BadLine], total: int):
-        columns = f"the header's {len(header)} column{'s' if len(header) > 1 else ''} ({', '.join(header)})"
-        if total == 1:
-            message = f"{file}, line {first[0].line:,} does not fit {columns}: {first[0].complaint}"
-        else:
-            message = f"{file} has {total:,} lines that do not fit {columns}: {_listed(first, total)}"
+    def __init__(self, file: str, most: int):
         super().__init__(
-            f"{message}. Put quotation marks around values that contain the separator or a line break, "
-            "and double those inside, then upload again."
+            f"{file} has more than {most:,} different columns. Every row needs the same few: "
+            "put values, not names of columns, where rows differ, then upload again."
         )
 
 
-class HeaderInvalid(DataInvalid):
-    """A table whose first line names a column twice."""
+class ColumnarDamaged(DataInvalid):
+    """A Parquet or Arrow file that does not open or breaks off."""
 
-    def __init__(self, file: str, column: str):
-        super().__init__(f"{file} has two columns named '{column}'. Rename or remove one of them, then upload again.")
+    def __init__(self, file: str, kind: str, detail: str):
+        article = "an" if kind[0] in "AEIOU" else "a"
+        super().__init__(
+            f"{file} is {article} {kind} file that cannot be read: damaged or cut short ({detail}). "
+            "Write or download it again, then upload it."
+        )
 
 
-class ParquetDamaged(DataInvalid):
-    """A Parquet file that does not open or breaks off."""
-
-    def __init__(self, file: str, detail: str):
-        super().__init__(f"{file} is a damaged Parquet file ({detail}). Write or download it again, then upload it.")
+class ArchiveInvalid(DataInvalid):
+    """An archive that is damaged, or that holds what is not taken from one."""
 
 
 class ColumnMissing(DataInvalid):
@@ -117,7 +96,7 @@ class ColumnMissing(DataInvalid):
         names = " and ".join(f"'{name}'" for name in missing)
         one = len(missing) == 1
         super().__init__(
-            f"{file or 'The dataset'} has no column{'' if one else 's'} {names}, only {', '.join(found)}. "
+            f"{file or 'The dataset'} has no column{'' if one else 's'} {names}, only {_some(found)}. "
             f"Choose {'one' if one else 'some'} of these, or rename the column{'' if one else 's'} in the file."
         )
 
@@ -127,7 +106,7 @@ class FilesDiffer(DataInvalid):
 
     def __init__(self, file: str, columns: list[str], first_file: str, first_columns: list[str]):
         super().__init__(
-            f"{file} has other columns ({', '.join(columns)}) than {first_file} ({', '.join(first_columns)}). "
+            f"{file} has other columns ({_some(columns)}) than {first_file} ({_some(first_columns)}). "
             "Upload files with the same columns, or use them one at a time."
         )
 
@@ -141,7 +120,7 @@ class FormatUnrecognised(DataInvalid):
 
     def __init__(self, needed: str, found: list[str]):
         super().__init__(
-            f"No data format was recognised in the columns {', '.join(found)}: {needed}. "
+            f"No data format was recognised in the columns {_some(found)}: {needed}. "
             "Choose by hand which column plays which part, or rename the columns in the file."
         )
 
@@ -149,11 +128,13 @@ class FormatUnrecognised(DataInvalid):
 class NoUsableRows(DataInvalid):
     """A dataset of which nothing, or less than half, can be used."""
 
-    def __init__(self, files: str, rows: int, left_out: int, reasons: str):
+    def __init__(self, files: str, rows: int, left_out: int, reasons: str, all_of_them: bool = True, broken: bool = False):
         share = "None" if left_out == rows else f"Only {rows - left_out:,}"
+        seen = "" if all_of_them else " that were looked at"
         super().__init__(
-            f"{share} of the {rows:,} rows of {files} can be used: {reasons}. "
-            "Fill in what is missing, or choose other columns, then try again."
+            f"{share} of the {rows:,} rows of {files}{seen} can be used: {reasons}. "
+            + ("Mend the file, then upload it again." if broken else
+               "Fill in what is missing, or choose other columns, then try again.")
         )
 
 
@@ -164,6 +145,15 @@ class LabelsEmpty(DataInvalid):
         super().__init__(
             f"The label column '{column}' is empty in every row of {files}. "
             "Fill it in, or choose another column as the label."
+        )
+
+
+class LabelsTooMany(DataInvalid):
+    """A label column that is none."""
+
+    def __init__(self, column: str, most: int):
+        super().__init__(
+            f"Column '{column}' has more than {most:,} different labels, so it is none. Choose another column as the label."
         )
 
 
@@ -189,6 +179,10 @@ class SeveralProblems(DataInvalid):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
-def _listed(first: list[BadLine], total: int) -> str:
-    lines = ", ".join(f"line {bad.line:,} ({bad.complaint})" for bad in first)
-    return lines if total <= len(first) else f"{lines} and {total - len(first):,} more"
+def _some(columns: list[str]) -> str:
+    names = ", ".join(name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…" for name in columns[:NAMED_COLUMNS])
+    return names if len(columns) <= NAMED_COLUMNS else f"{names} and {len(columns) - NAMED_COLUMNS:,} more"
+
+
+def _as_text(path: object) -> str:
+    return str(path).encode(errors="surrogateescape").decode(errors="replace")

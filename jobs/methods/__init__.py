@@ -1,13 +1,13 @@
-"""The catalogue of methods. A new method is one module here and one name in this list."""
+"""The catalogue of methods: every type that the installed PEFT registers, with the studio's notes about it.
+
+A new type of a newer PEFT is an entry by itself; notes about it (jobs/methods/notes) make it a better one.
+"""
 
 import difflib
 
-from jobs.methods import ia3, lora, prompt_tuning, qlora
 from jobs.methods.base import MethodSettings, TrainingMethod
+from jobs.methods.catalogue import METHODS
 from storage.problems import RecipeInvalid
-
-METHODS: dict[str, TrainingMethod] = {
-    method.name: method for method in (lora.METHOD, qlora.METHOD, ia3.METHOD, prompt_tuning.METHOD)}
 
 
 def find_method(name: str) -> TrainingMethod:
@@ -21,11 +21,16 @@ def find_method(name: str) -> TrainingMethod:
 
 def describe(method: TrainingMethod) -> dict:
     """The entry as `methods --json` prints it."""
+    from jobs.methods.tried import ABILITIES
+
     return {
         "name": method.name, "title": method.title, "family": method.family, "peft_type": method.peft_type,
-        "summary": method.summary, "choose_when": method.choose_when, "learning_rate": method.learning_rate,
-        "settings": method.settings.model_json_schema().get("properties", {}),
-        "capabilities": {**method.capabilities, "tasks": list(method.tasks), "quantizations": list(method.quantizations)},
+        "summary": method.summary, "choose_when": method.choose_when, "avoid_when": method.avoid_when, "paper": method.paper,
+        "learning_rate": method.learning_rate, "settings": method.settings.model_json_schema().get("properties", {}),
+        "capabilities": {**{ability: method.can(ability) for ability in ABILITIES}, "tasks": list(method.tasks),
+                         "quantizations": list(method.quantizations),
+                         "reasons": {ability: why for ability, why in method.tried.items() if why}},
+        "variants": method.special.describe_variants(),
     }
 
 

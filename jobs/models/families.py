@@ -19,6 +19,14 @@ DECODERS = frozenset(
     """.split()
 )
 
+# Decoders that transformers has no token classification head for.
+WITHOUT_TAGS = frozenset(
+    """
+    ctrl deepseek_v2 doge gemma3 gemma3_text gptj hunyuan_v1_dense hunyuan_v1_moe jamba jetmoe modernbert-decoder olmo
+    olmo2 olmo3 openai-gpt opt phimoe qwen3_5_text zamba zamba2
+    """.split()
+)
+
 # In these the first positions are spent on the padding token: RoBERTa's 514 positions hold 512 tokens.
 PADDED_POSITIONS = frozenset(
     """
@@ -32,10 +40,12 @@ def tasks_of(model_type: str, architecture: str, encoder_decoder: bool) -> tuple
     if encoder_decoder:
         return ()
     if model_type in ENCODERS:
-        return ("text-classification",)
+        return ("text-classification", "token-classification", "sentence-similarity")
     # A bare *Model has no head to write text with; some multimodal families write it with *ForConditionalGeneration.
     writes = architecture.endswith(("ForCausalLM", "LMHeadModel")) or (
         model_type in DECODERS and (not architecture or architecture.endswith("ForConditionalGeneration"))
     )
-    tasks = ("text-generation",) if writes else ()
-    return (*tasks, "text-classification") if model_type in DECODERS else tasks
+    tasks = ["text-generation"] if writes else []
+    if model_type in DECODERS:
+        tasks += ["text-classification", *([] if model_type in WITHOUT_TAGS else ["token-classification"]), "sentence-similarity"]
+    return tuple(tasks)

@@ -10,18 +10,20 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.models import model_files
 from jobs.models.hashing import write_json
-from jobs.models.hub_transfer import HubFile, Progress, fetch_file
+from jobs.models.hub_patience import RETRY_WAITS, STALL_SECONDS, Patience, asked_wait, clean_token, sparingly, watched
+from jobs.models.hub_transfer import HubFile, Progress, Source, fetch_file
 from jobs.models.inspect import inspect_base_model
 from jobs.models.problems import (
     ConfigMissing,
     DiskFilled,
+    HubBusy,
     HubFailed,
     HubIdInvalid,
     HubModelGated,
@@ -47,7 +49,7 @@ REVISION = re.compile(r"(?!.*(?:\.\.|//))\w[\w./-]{0,199}", re.ASCII)
 # Flat names only: transformers needs no folder, and a name without a slash cannot leave ours. No .py, no pickle.
 WANTED = re.compile(r"\w[\w.-]*\.(?:json|safetensors|txt|model|jinja|md)|LICEN[SC]E", re.ASCII)
 KEEP_FREE = 500 * 1024**2  # bytes
-RETRY_WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds
+LOCK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ def split_hub_id(text: str) -> tuple[str, str | None] | None:
     return hub_id, revision or None
 
 
+def hub_endpoint() -> str:
+    """The address of the Hub: HF_ENDPOINT, or the public one."""
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
 def hub_folder(models_dir: Path, hub_id: str) -> Path:
     """Where the commits of a Hub model are kept, one folder each."""
     return Path(models_dir) / "hub" / hub_id.replace("/", "--")
@@ -88,11 +95,14 @@ def download(
     on_progress: Callable[[int, int], None] = lambda done_bytes, total_bytes: None,
     keep_free: int = KEEP_FREE,
     retry_waits: Sequence[float] = RETRY_WAITS,
+    look: Callable[[], None] = lambda: None,
+    stall_seconds: float = STALL_SECONDS,
 ) -> Path:
     """Fetch `org/name` (or `org/name@revision`) and return the folder of the commit it is pinned to.
 
-    A download that was cut goes on where it stopped. An exception from `on_progress` ends it, and what came is kept.
-    Without `token`, HF_TOKEN is used. Raises a HubProblem, a BaseModelRefused or a DiskFull.
+    A download that was cut goes on where it stopped. `look` is called about once a second, whatever the network does. An
+    exception from it or from `on_progress` ends the download, and what came is kept. Without `token`, HF_TOKEN
+    is used. Raises a HubProblem, a BaseModelRefused or a DiskFull.
     """
     parsed = split_hub_id(repo_id if revision is None else f"{repo_id}@{revision}")
     if parsed is None:
@@ -102,22 +112,24 @@ def download(
         raise HubOffline(hub_id)
 
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.utils import WeakFileLock
 
     # Else it describes this machine to the Hub, and asks huggingface.co for a list whatever HF_ENDPOINT says.
     constants.HF_HUB_DISABLE_TELEMETRY = True
-    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-    api = HfApi(endpoint=endpoint, token=token)
+    endpoint = hub_endpoint()
+    api = HfApi(endpoint=endpoint, token=clean_token(token or os.environ.get("HF_TOKEN")))
+    look = sparingly(look)
+    patience = Patience(retry_waits, look)
     with _explained(hub_id, revision, endpoint):
-        info = api.model_info(hub_id, revision=revision, files_metadata=True, timeout=30)
+        # few waits: nothing has come yet, and a host that cannot be reached should be told soon
+        info = _described(api, hub_id, revision, Patience(retry_waits[:2], look), look, stall_seconds)
     siblings = info.siblings or []
     if not re.fullmatch(r"[0-9a-f]{40}", info.sha or "") or any(sibling.size is None for sibling in siblings):
         raise HubUnreachable(endpoint, "it does not speak the Hub's protocol")
     folder = hub_folder(models_dir, hub_id) / info.sha
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(folder.with_suffix(".lock")):  # two people may ask for the same model at once
+    with _locked(folder.with_suffix(".lock"), look):  # two people may ask for the same model at once
         if read_record(folder) is None:
-            fetch = _Fetch(api, hub_id, revision, info.sha, folder, retry_waits)
+            fetch = _Fetch(api, hub_id, revision, info.sha, folder, patience, look, stall_seconds)
             try:
                 fetch.run([_hub_file(sibling) for sibling in siblings], on_progress, keep_free)
             except BaseModelRefused:
@@ -137,7 +149,9 @@ class _Fetch:
     revision: str | None
     commit: str
     folder: Path
-    retry_waits: Sequence[float]
+    patience: Patience
+    look: Callable[[], None]
+    stall_seconds: float
 
     def run(self, listed: list[HubFile], on_progress: Callable[[int, int], None], keep_free: int) -> None:
         files = {file.name: file for file in listed if WANTED.fullmatch(file.name) and file.name != RECORD}
@@ -194,9 +208,40 @@ class _Fetch:
         from huggingface_hub.utils import build_hf_headers
 
         url = hf_hub_url(self.hub_id, file.name, revision=self.commit, endpoint=self.api.endpoint)
-        headers = build_hf_headers(token=self.api.token)
+        source = Source(url, build_hf_headers(token=self.api.token), self.patience, self.look, self.stall_seconds)
         with _explained(self.hub_id, self.revision, self.api.endpoint, progress):
-            return fetch_file(file, url, headers, self.folder, self.hub_id, progress, self.retry_waits)
+            return fetch_file(file, source, self.folder, self.hub_id, progress)
+
+
+def _described(api, hub_id: str, revision: str | None, patience: Patience, look: Callable[[], None], stall_seconds: float):
+    """What the Hub says of the model, its files with sizes and hashes."""
+    import httpx2
+    from huggingface_hub.errors import HfHubHTTPError
+
+    def ask() -> list:
+        return [api.model_info(hub_id, revision=revision, files_metadata=True, timeout=stall_seconds)]
+
+    while True:
+        try:
+            return next(watched(ask, look))
+        except (httpx2.TransportError, HfHubHTTPError) as problem:
+            patience.wait_after(problem)
+
+
+@contextmanager
+def _locked(path: Path, look: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file; `look` is called while another process has it."""
+    from filelock import Timeout
+    from huggingface_hub.utils import WeakFileLock
+
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(WeakFileLock(path, timeout=LOCK_SECONDS))
+                break
+            except Timeout:
+                look()
+        yield
 
 
 def _hub_file(sibling) -> HubFile:
@@ -227,6 +272,8 @@ def _explained(hub_id: str, revision: str | None, endpoint: str, progress: Progr
         status = problem.response.status_code
         if status in (401, 403):
             raise HubTokenRefused(hub_id, status) from problem
+        if status == 429:
+            raise HubBusy(endpoint, asked_wait(problem)) from problem
         raise HubFailed(hub_id, endpoint, status) from problem
     except errors.OfflineModeIsEnabled as problem:
         raise HubOffline(hub_id) from problem

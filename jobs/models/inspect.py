@@ -64,7 +64,7 @@ def _inspect(folder: Path) -> BaseModelFacts:
         model_type=model_type,
         parameters=sum(tensor.elements for tensor in tensors.values() if tensor.dtype in FLOATS),
         layers=_number(text_config, "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
-        hidden_size=_number(text_config, "hidden_size", "n_embd", "d_model", "dim"),
+        hidden_size=width_of(config) or None,
         context_length=_context_length(text_config, model_type),
         vocab_size=_number(text_config, "vocab_size"),
         dtype=_dtype(tensors),
@@ -100,6 +100,11 @@ def _text_config(config: dict) -> dict:
         if isinstance(config.get(key), dict):
             return {**config, **config[key]}
     return config
+
+
+def width_of(config: dict) -> int:
+    """The hidden size by a model's config; 0 where it does not say."""
+    return _number(_text_config(config), "hidden_size", "n_embd", "d_model", "dim") or 0
 
 
 def _number(config: dict, *keys: str) -> int | None:

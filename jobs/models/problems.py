@@ -155,6 +155,80 @@ class HubFailed(HubProblem):
         )
 
 
+class HubBusy(HubProblem):
+    def __init__(self, endpoint: str, seconds: int):
+        when = f"in {seconds} seconds" if seconds else "in some minutes"
+        super().__init__(f"{endpoint} answered HTTP 429: it got too many requests from here. Try again {when}.")
+
+
+class HubTokenMalformed(HubProblem):
+    kind = "auth_hub"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The Hub token holds spaces, line breaks or letters that no token has. Copy it anew from the Hub's page of "
+            "access tokens, set HF_TOKEN to it and try again."
+        )
+
+
+class HubTokenMissing(HubProblem):
+    kind = "auth_hub"
+
+    def __init__(self, repo_id: str):
+        super().__init__(
+            f"Pushing to '{repo_id}' needs an access token with write permission. Make one on the Hub's page of access "
+            "tokens, set HF_TOKEN to it and try again."
+        )
+
+
+class HubPushRefused(HubProblem):
+    kind = "auth_hub"
+
+    def __init__(self, repo_id: str, endpoint: str, status: int):
+        super().__init__(
+            f"{endpoint} does not let this token write to '{repo_id}' (HTTP {status}). Make a token with write permission "
+            f"on the Hub's page of access tokens, check that its account belongs to '{repo_id.partition('/')[0]}', set "
+            "HF_TOKEN to it and try again."
+        )
+
+
+class HubNameRefused(HubProblem):
+    kind = "user_config"
+
+    def __init__(self, repo_id: str, reason: str):
+        super().__init__(
+            f"'{repo_id}' cannot be the name of a repository on the Hub ({reason}). Choose another one, such as "
+            "your-name/my-adapter, of letters, digits, '-', '_' and '.'."
+        )
+
+
+class HubCardRefused(HubProblem):
+    kind = "user_config"
+
+    def __init__(self, repo_id: str, reason: str):
+        super().__init__(
+            f"The Hub refuses the model card for '{repo_id}' ({' '.join(reason.split())}). Export the adapter as a zip, "
+            "change the lines at the top of its README.md, and upload the folder on the Hub's page."
+        )
+
+
+class HubPushCut(HubProblem):
+    def __init__(self, repo_id: str, endpoint: str, reason: str):
+        super().__init__(
+            f"{endpoint} cannot be reached ({reason}), so it is not known whether '{repo_id}' has the adapter now. Check the "
+            "connection and push again: what is there already is not committed twice."
+        )
+
+
+class HubPushFailed(HubProblem):
+    def __init__(self, repo_id: str, endpoint: str, status: int, said: str):
+        reason = f": {' '.join(said.split())}" if said else ""
+        super().__init__(
+            f"{endpoint} answered HTTP {status} to the push to '{repo_id}'{reason}. Try again in some minutes; what is there "
+            "already is not committed twice."
+        )
+
+
 class DownloadDamaged(HubProblem):
     def __init__(self, hub_id: str, name: str, reason: str):
         super().__init__(

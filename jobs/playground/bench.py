@@ -1,24 +1,27 @@
 """The base model in memory, and requests answered from it, one after the other."""
 
 import gc
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 
 import torch
 
+from jobs.playground.blending import merge_into_base, save_blend
+from jobs.playground.changes import change_map, tokens_changed
 from jobs.playground.generation import sentence_for, stream_side_by_side
-from jobs.playground.models import LoadedBase, fingerprint
-from jobs.playground.request import BaseChoice, GenerateRequest
-from jobs.training.devices import find_device
+from jobs.playground.limits import Stop
+from jobs.playground.models import Answerer, LoadedBase, fingerprint
+from jobs.playground.request import BaseChoice, BlendRequest, ChangesRequest, GenerateRequest, LoadRequest, MergeRequest
+from jobs.training.devices import torch_device
 from storage.problems import StudioError
 
 
 class Bench:
     """Holds one base model at a time. Not for several threads at once."""
 
-    def __init__(self, device: str = "auto"):
-        self.device = find_device(device)
+    def __init__(self, device: str = "auto", memory_limit: int = 0):
+        self.memory_limit = memory_limit
+        self.device = torch_device("cuda:0" if device == "auto" else device)
         self.loaded: LoadedBase | None = None
 
     def load(self, choice: BaseChoice) -> LoadedBase:
@@ -29,10 +32,13 @@ class Bench:
             self.loaded = LoadedBase(choice, self.device)
         return self.loaded
 
-    def prepare(self, choice: BaseChoice) -> None:
+    def prepare(self, wanted: LoadRequest) -> None:
         """Load ahead of the first prompt. A problem is not told now: the prompt will meet it again."""
         with suppress(StudioError):
-            self.load(choice)
+            loaded = self.load(wanted)
+            for folder in wanted.adapter_folders:
+                with suppress(StudioError):
+                    loaded.answerer(folder)
 
     def free(self) -> None:
         """Give the memory back."""
@@ -41,7 +47,7 @@ class Bench:
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
-    def answer(self, request: GenerateRequest, stop: threading.Event) -> Iterator[dict]:
+    def answer(self, request: GenerateRequest, stop: Stop) -> Iterator[dict]:
         """The events of stream_side_by_side; a pane whose model cannot be had gets its problem, the others their answers."""
         try:
             loaded = self.load(request)
@@ -52,12 +58,34 @@ class Bench:
         answerers = {}
         for pane in request.panes:
             try:
-                answerers[pane.name] = loaded.answerer(pane.adapter_folder)
+                answerers[pane.name] = loaded.blend(pane.blend) if pane.blend else loaded.arrow(pane.arrow) if pane.arrow else \
+                    loaded.answerer(pane.adapter_folder)
             except Exception as error:  # told to this pane; the others go on
                 yield {"pane": pane.name, "problem": sentence_for(error, self.device)}
-        loaded.detach_oldest(keep={pane.adapter_folder for pane in request.panes})
+        loaded.detach_oldest(keep={pane.adapter_folder for pane in request.panes}, memory_limit=self.memory_limit)
         if answerers:
-            yield from stream_side_by_side(answerers, request, stop)
+            yield from stream_side_by_side(answerers, request, stop, self.memory_limit, lambda: loaded.together)
+
+
+    def changes(self, request: ChangesRequest) -> list[dict]:
+        """What tokens_changed tells of a text; raises a StudioError."""
+        loaded = self.load(request)
+        return tokens_changed(loaded.answerer(None), self._adapter(loaded, request), request)
+
+    def change_map(self, request: ChangesRequest) -> dict:
+        """What change_map tells of an adapter, with the request's text as the probe; raises a StudioError."""
+        loaded = self.load(request)
+        return change_map(loaded.answerer(None), self._adapter(loaded, request), request.text)
+
+    def save_blend(self, request: BlendRequest) -> dict:
+        return {"folder": str(save_blend(self.load(request), request.blend, request.target))}
+
+    def merge(self, request: MergeRequest) -> dict:
+        return {"folder": str(merge_into_base(self.load(request), request.adapter_folder, request.blend, request.target))}
+
+    @staticmethod
+    def _adapter(loaded: LoadedBase, request: ChangesRequest) -> Answerer:
+        return loaded.blend(request.blend) if request.blend else loaded.answerer(request.adapter_folder)
 
 
 def _weights(choice: BaseChoice) -> tuple:
@@ -72,7 +100,7 @@ def generate_here(request: GenerateRequest, device: str = "auto") -> list[dict]:
     """
     panes = sorted(request.panes, key=lambda pane: pane.adapter_folder is not None)
     answers = {pane.name: {"name": pane.name, "text": "", "tokens": 0, "seconds": 0.0} for pane in panes}
-    for event in Bench(device).answer(request.model_copy(update={"panes": panes}), threading.Event()):
+    for event in Bench(device).answer(request.model_copy(update={"panes": panes}), Stop()):
         answer = answers[event["pane"]]
         if "problem" in event:
             answer["problem"] = event["problem"]

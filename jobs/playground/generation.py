@@ -1,89 +1,153 @@
-"""Several panes answer together: transformers' own generate for each, in turns of one token."""
+"""Several panes answer side by side: in turns of one token, and those whose models allow it in one batch."""
 
 import queue
 import threading
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import jinja2
 import torch
+from torch.nn.functional import pad as pad_left
+from transformers import StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
+from jobs.playground.limits import CANCELLED, LENGTH, Limits, Stop, template_time
 from jobs.playground.models import Answerer
-from jobs.playground.problems import DeviceFull, PromptTooLong, PromptUnusable
-from jobs.playground.request import GenerateRequest, GenerationSettings
-from jobs.training.base import PLAIN_CHAT_TEMPLATE
+from jobs.playground.problems import DeviceFull, PromptUnusable
+from jobs.playground.reading import READERS, read
+from jobs.playground.request import GenerateRequest, GenerationSettings, Pane
+from jobs.playground.together import EachRowDraws, cores_for, each_row_its_own, reads_the_padding
+from jobs.preparing.answers import Renderer
+from jobs.preparing.templates import PLAIN_CHAT_TEMPLATE
 from storage.problems import StudioError
 
-TOP_LABELS = 5
+CONTEXT = 8  # tokens decoded again at most, for a new one's text may depend on those before
 
 
-def stream_side_by_side(answerers: dict[str, Answerer], request: GenerateRequest,
-                        stop: threading.Event) -> Iterator[dict]:
+@dataclass(frozen=True)
+class Row:
+    """One pane that generates text, with its prompt as tokens."""
+
+    pane: str
+    answerer: Answerer
+    inputs: dict[str, torch.Tensor]
+    stops: list[int]
+    room: int  # tokens for the answer
+
+    @property
+    def length(self) -> int:
+        return self.inputs["input_ids"].shape[1]
+
+
+def stream_side_by_side(answerers: dict[str, Answerer], request: GenerateRequest, stop: Stop, memory_limit: int = 0,
+                        together=None) -> Iterator[dict]:
     """Events of all panes as they come: {pane, text}, then {pane, done, …} or {pane, problem}, once for each pane.
 
-    Every pane gets what plain generate gives alone after torch.manual_seed(seed). `seconds` count a pane's own turns only.
-    Setting `stop`, or closing the iterator, ends all panes within one token.
+    Every pane gets what plain generate gives alone after torch.manual_seed(seed). The base model and plain LoRA adapters decode
+    in one batch, on the model that `together` gives; all others in turns of one token. `seconds` count a pane's own turns only.
+    Setting `stop`, or closing the iterator, ends panes within one token.
     """
-    answer = generate if request.task == "text-generation" else classify
     events: queue.SimpleQueue[dict] = queue.SimpleQueue()
-    turns = Turns(list(answerers), stop, time.monotonic() + request.settings.max_seconds)
-    threads = [threading.Thread(target=_run_pane, args=(answer, name, answerer, request, turns, events), name=f"pane {name}")
-               for name, answerer in answerers.items()]
-    for thread in threads:
-        thread.start()
-    try:
-        unfinished = len(threads)
-        while unfinished:
-            event = events.get()
-            unfinished -= "done" in event or "problem" in event
-            yield event
-    finally:
-        stop.set()
+    limits = Limits(stop, request.settings.max_seconds, memory_limit)
+    groups = _groups(answerers, request, events, together)
+    turns = Turns([group[0] for group, _ in groups], limits)
+    threads = [threading.Thread(target=_run, args=(work, group, answerers, request, turns, events), name=f"pane {group[0]}")
+               for group, work in groups]
+    with cores_for(next(iter(answerers.values())).model):
         for thread in threads:
-            thread.join()
+            thread.start()
+        try:
+            unfinished = len(answerers)
+            while unfinished:
+                event = events.get()
+                unfinished -= "done" in event or "problem" in event
+                yield event
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+
+def _groups(answerers: dict[str, Answerer], request: GenerateRequest, events: queue.SimpleQueue, together) -> list[tuple]:
+    """The panes that take a turn as one, each with the function that answers for them; a prompt's problem goes to its pane."""
+    panes = {pane.name: pane for pane in request.panes}
+    if request.task in READERS:
+        return [([name], lambda turns, name=name: read(panes[name], answerers[name], request, events)) for name in answerers]
+    rows, groups = [], []
+    for name, answerer in answerers.items():
+        try:
+            rows.append(_row(panes[name], answerer, request))
+        except Exception as error:  # one pane's problem must not take the others' answers
+            events.put({"pane": name, "problem": sentence_for(error, str(answerer.device))})
+    can_share = [row.answerer.parts is not None and together is not None for row in rows]
+    by_length = sum(can_share) > 1 and reads_the_padding(together())
+    shared: dict[tuple, list[Row]] = {}
+    for row, can in zip(rows, can_share, strict=True):
+        # what the rows of a batch must have in common
+        common = (tuple(row.stops), row.answerer.tokenizer.pad_token_id, by_length and row.length)
+        shared.setdefault(common if can else (row.pane,), []).append(row)
+    for members in shared.values():
+        if len(members) == 1:
+            groups.append(([members[0].pane], lambda turns, row=members[0]: generate(row, request, turns, events)))
+        else:
+            groups.append(([row.pane for row in members],
+                           lambda turns, rows=members: generate_together(together(), rows, request, turns, events)))
+    return groups
+
+
+def _row(pane: Pane, answerer: Answerer, request: GenerateRequest) -> Row:
+    with template_time():
+        inputs, stops = encode_prompt(answerer, request, pane), stops_of(answerer, request)
+    room = request.settings.max_new_tokens
+    if answerer.context_length:
+        room = min(room, answerer.context_length - inputs["input_ids"].shape[1])
+    return Row(pane.name, answerer, inputs, stops, room)
 
 
 class Ended(Exception):
-    """Somebody asked to stop, or the time is up; the argument is the finish reason."""
+    """Somebody asked to stop, or a limit is reached; the argument is the finish reason."""
 
 
 class Turns:
-    """One pane computes at a time; the turn goes round, and each pane finds the random numbers as it left them."""
+    """One group computes at a time; the turn goes round, and each finds the random numbers as it left them.
 
-    def __init__(self, panes: list[str], stop: threading.Event, deadline: float):
-        self._order = list(panes)
+    A group goes by the name of its first pane.
+    """
+
+    def __init__(self, groups: list[str], limits: Limits):
+        self.limits = limits
+        self._order = list(groups)
         self._moved = threading.Condition()
-        self._stop, self._deadline = stop, deadline
 
-    def wait(self, pane: str) -> None:
+    def wait(self, group: str) -> None:
         """Wait for the first turn."""
         with self._moved:
-            self._moved.wait_for(lambda: self._order[0] == pane)
+            self._moved.wait_for(lambda: self._order[0] == group)
 
-    def pass_on(self, pane: str, device: torch.device) -> None:
-        """Let every other pane have a turn, and wait for the next one."""
+    def pass_on(self, group: str, device: torch.device) -> None:
+        """Let every other group have a turn, and wait for the next one."""
         self.check()
+        if len(self._order) == 1:
+            return
         numbers = random_state(device)
         with self._moved:
             self._order.append(self._order.pop(0))
             self._moved.notify_all()
-            self._moved.wait_for(lambda: self._order[0] == pane)
+            self._moved.wait_for(lambda: self._order[0] == group)
         restore_random_state(device, numbers)
         self.check()
 
-    def leave(self, pane: str) -> None:
+    def leave(self, group: str) -> None:
         with self._moved:
-            self._order.remove(pane)
+            self._order.remove(group)
             self._moved.notify_all()
 
-    def check(self) -> None:
-        """Raise Ended where nobody wants more."""
-        if self._stop.is_set():
-            raise Ended("cancelled")
-        if time.monotonic() > self._deadline:
-            raise Ended("time")
+    def check(self, pane: str | None = None) -> None:
+        """Raise Ended where all must end; with a pane, also where that one must."""
+        if reason := self.limits.reached(pane):
+            raise Ended(reason)
 
 
 def random_state(device: torch.device) -> tuple:
@@ -97,16 +161,30 @@ def restore_random_state(device: torch.device, state: tuple) -> None:
         torch.cuda.set_rng_state(state[1], device)
 
 
-def _run_pane(answer, name: str, answerer: Answerer, request: GenerateRequest, turns: Turns,
-              events: queue.SimpleQueue) -> None:
-    turns.wait(name)
+def _run(work, group: list[str], answerers: dict[str, Answerer], request: GenerateRequest, turns: Turns,
+         events: queue.SimpleQueue) -> None:
+    """Answer for a group, and see that each of its panes gets its one end."""
+    turns.wait(group[0])
+    ends = {}
     try:
-        event = answer(name, answerer, request, turns, events)
-    except Exception as error:  # one pane's problem must not take the others' answers
-        event = {"problem": sentence_for(error, str(answerer.device))}
+        for name in group:
+            answer_as(answerers[name], request.settings.task)
+        ends = work(turns)
+    except Exception as error:  # one group's problem must not take the others' answers
+        ends = dict.fromkeys(group, {"problem": sentence_for(error, str(answerers[group[0]].device))})
     finally:
-        turns.leave(name)
-    events.put({"pane": name, **event})
+        turns.leave(group[0])
+    for name, event in ends.items():
+        events.put({"pane": name, **event})
+
+
+def answer_as(answerer: Answerer, task: int) -> None:
+    """Have an adapter of several tasks answer as one of them; raises PromptUnusable where it has no such task."""
+    if answerer.tasks and task >= answerer.tasks:
+        known = "only task 0" if answerer.tasks == 1 else f"the tasks 0 to {answerer.tasks - 1}"
+        raise PromptUnusable(f"This adapter learned {known}, and the settings ask for task {task}. Choose another one.")
+    if answerer.tasks:
+        answerer.model.usual_task = task
 
 
 def sentence_for(error: Exception, device: str) -> str:
@@ -119,82 +197,169 @@ def sentence_for(error: Exception, device: str) -> str:
     return f"This answer failed unexpectedly ({type(error).__name__}: {error}). The playground's log has the details."
 
 
-class PaneStreamer(BaseStreamer):
-    """Gets each token from generate, sends its text, and passes the turn on."""
+class Writing:
+    """What a pane has written: its tokens, sent as text as soon as their characters are complete, and how long they took."""
 
-    def __init__(self, name: str, answerer: Answerer, turns: Turns, events: queue.SimpleQueue):
-        self.name, self.answerer, self.turns, self.events = name, answerer, turns, events
+    def __init__(self, name: str, tokenizer, events: queue.SimpleQueue):
+        self.name, self.tokenizer, self.events = name, tokenizer, events
         self.tokens: list[int] = []
         self.seconds, self.seconds_to_first_token = 0.0, None
-        self._began = time.monotonic()
-        self._sees_prompt = True
         self._sent = ""
         self._start = self._read = 0  # tokens[start:read] is sent already and gives the next token its context
+        self._context = ""  # the text of these
 
-    def put(self, value: torch.Tensor) -> None:
-        if self._sees_prompt:  # generate hands over the prompt first
-            self._sees_prompt = False
-            return
-        self.tokens.extend(value.flatten().tolist())
-        self._send_text()
-        self.pause_clock()
+    def add(self, token: int, seconds: float) -> None:
+        """One more token, which came that long after the one before."""
+        self.tokens.append(token)
+        self.seconds += seconds
         if self.seconds_to_first_token is None:
             self.seconds_to_first_token = self.seconds
-        try:
-            self.turns.pass_on(self.name, self.answerer.device)
-        finally:
-            self._began = time.monotonic()
+        now = self.decode(self.tokens[self._start:])
+        if len(now) > len(self._context) and not now.endswith("\ufffd"):  # else the character is not complete yet
+            self._send(now[len(self._context):])
+            if len(self.tokens) - self._start > CONTEXT:
+                self._start, now = self._read, self.decode(self.tokens[self._read:])
+            self._read, self._context = len(self.tokens), now
 
-    def end(self) -> None:
-        """Required of a streamer; finish does it, also where generate was ended early."""
-
-    def finish(self) -> str:
-        """The whole text, once what was held back of it is sent."""
-        self.pause_clock()
+    def end(self, reason: str, row: Row, request: GenerateRequest, limits: Limits, together: int = 1) -> dict:
+        """The final event, once what was held back of the text is sent."""
         text = self.decode(self.tokens)
         if text.startswith(self._sent) and text != self._sent:
             self._send(text[len(self._sent):])
-        return text
-
-    def pause_clock(self) -> None:
-        self.seconds += time.monotonic() - self._began
-        self._began = time.monotonic()
-
-    def _send_text(self) -> None:
-        before = self.decode(self.tokens[self._start:self._read])
-        now = self.decode(self.tokens[self._start:])
-        if len(now) > len(before) and not now.endswith("\ufffd"):  # else the character is not complete yet
-            self._start, self._read = self._read, len(self.tokens)
-            self._send(now[len(before):])
+        return {"done": True, "text": text, "tokens": len(self.tokens), "seconds": self.seconds,
+                "seconds_to_first_token": self.seconds_to_first_token,
+                "tokens_per_second": len(self.tokens) / self.seconds if self.seconds else None, "finish_reason": reason,
+                "why": limits.why(reason, row.room, request.settings), "together": together, "ids": self.tokens}
 
     def _send(self, text: str) -> None:
         self._sent += text
         self.events.put({"pane": self.name, "text": text})
 
     def decode(self, tokens: list[int]) -> str:
-        return self.answerer.tokenizer.decode(tokens, skip_special_tokens=True)
+        return self.tokenizer.decode(tokens, skip_special_tokens=True)
 
 
-def generate(name: str, answerer: Answerer, request: GenerateRequest, turns: Turns, events: queue.SimpleQueue) -> dict:
-    """The final event of a pane that generates text."""
-    model, tokenizer = answerer.model, answerer.tokenizer
-    streamer = PaneStreamer(name, answerer, turns, events)
-    inputs = encode_prompt(answerer, request)
-    room = request.settings.max_new_tokens
-    if answerer.context_length:
-        room = min(room, answerer.context_length - inputs["input_ids"].shape[1])
+class PaneStreamer(BaseStreamer):
+    """Gets each token of one pane from generate, has its text sent, and passes the turn on."""
+
+    def __init__(self, writing: Writing, device: torch.device, turns: Turns):
+        self.writing, self.device, self.turns = writing, device, turns
+        self._began = time.monotonic()
+        self._sees_prompt = True
+
+    def put(self, value: torch.Tensor) -> None:
+        if self._sees_prompt:  # generate hands over the prompt first
+            self._sees_prompt = False
+            return
+        now = time.monotonic()
+        for token in value.flatten().tolist():
+            self.writing.add(token, now - self._began)
+        self.turns.check(self.writing.name)
+        self.turns.pass_on(self.writing.name, self.device)
+        self._began = time.monotonic()
+
+    def end(self) -> None:
+        """Required of a streamer; Writing.end does it, also where generate was ended early."""
+
+
+def generate(row: Row, request: GenerateRequest, turns: Turns, events: queue.SimpleQueue) -> dict[str, dict]:
+    """The final event of a pane that generates text by itself."""
+    answerer = row.answerer
+    writing = Writing(row.pane, answerer.tokenizer, events)
     torch.manual_seed(request.settings.seed)
+    if answerer.routing:
+        answerer.routing.clear()
     try:
-        turns.check()
-        model.generate(**inputs, **generate_arguments(request.settings) | {"max_new_tokens": room},
-                       pad_token_id=tokenizer.pad_token_id, streamer=streamer)
-        ends = model.generation_config.eos_token_id
-        ended = streamer.tokens[-1:] and streamer.tokens[-1] in (ends if isinstance(ends, list) else [ends])
-        reason = "length" if len(streamer.tokens) == room and not ended else "stop"
+        turns.check(row.pane)
+        answerer.model.generate(**row.inputs, **generate_arguments(request.settings) | {"max_new_tokens": row.room},
+                                pad_token_id=answerer.tokenizer.pad_token_id, eos_token_id=row.stops or None,
+                                streamer=PaneStreamer(writing, answerer.device, turns))
+        reason = end_of(writing.tokens, row) or "stop"
     except Ended as end:
         reason = str(end)
-    return {"done": True, "text": streamer.finish(), "tokens": len(streamer.tokens),
-            "seconds": streamer.seconds, "seconds_to_first_token": streamer.seconds_to_first_token, "finish_reason": reason}
+    routed = {"routed": answerer.routing.shares()} if answerer.routing else {}
+    return {row.pane: {**writing.end(reason, row, request, turns.limits), **routed}}
+
+
+def end_of(tokens: list[int], row: Row) -> str | None:
+    """Why an answer with these tokens ends by itself; None where it does not."""
+    return "stop" if tokens and tokens[-1] in row.stops else LENGTH if len(tokens) >= row.room else None
+
+
+class BatchStreamer(BaseStreamer, StoppingCriteria):
+    """Gets each token of all rows from generate, has their texts sent, ends each row by itself, and passes the turn on."""
+
+    def __init__(self, rows: list[Row], request: GenerateRequest, turns: Turns, events: queue.SimpleQueue):
+        self.rows, self.request, self.turns, self.events = rows, request, turns, events
+        self.writings = [Writing(row.pane, row.answerer.tokenizer, events) for row in rows]
+        self.over = [False] * len(rows)
+        self.device, self.longest = rows[0].answerer.device, max(row.length for row in rows)
+        self._began = time.monotonic()
+        self._sees_prompt = True
+
+    def __call__(self, input_ids: torch.LongTensor, scores, **kwargs) -> torch.BoolTensor:
+        """Which rows end with the newest token; generate may ask before it hands that token over, or after."""
+        made = input_ids.shape[1] - self.longest
+        ends = [over or token in row.stops or made >= row.room
+                for over, token, row in zip(self.over, input_ids[:, -1].tolist(), self.rows, strict=True)]
+        return torch.tensor(ends, device=input_ids.device)
+
+    def put(self, value: torch.Tensor) -> None:
+        if self._sees_prompt:
+            self._sees_prompt = False
+            return
+        seconds = time.monotonic() - self._began
+        for number, token in enumerate(value.flatten().tolist()):
+            if self.over[number]:
+                continue
+            self.writings[number].add(token, seconds)
+            row = self.rows[number]
+            reason = end_of(self.writings[number].tokens, row) or self.turns.limits.stopped(row.pane)
+            if reason:
+                self._end(number, reason)
+        if not all(self.over):
+            self.turns.pass_on(self.rows[0].pane, self.device)
+        self._began = time.monotonic()
+
+    def end(self) -> None:
+        """Required of a streamer; finish does it, also where generate was ended early."""
+
+    def finish(self, reason: str) -> None:
+        """End every row that has not ended."""
+        for number, over in enumerate(self.over):
+            if not over:
+                self._end(number, reason)
+
+    def _end(self, number: int, reason: str) -> None:
+        self.over[number] = True
+        event = self.writings[number].end(reason, self.rows[number], self.request, self.turns.limits, len(self.rows))
+        self.events.put({"pane": self.rows[number].pane, **event})
+
+
+def generate_together(model, rows: list[Row], request: GenerateRequest, turns: Turns, events: queue.SimpleQueue) -> dict[str, dict]:
+    """Answer for several panes in one batch; each gets its final event as soon as it ends. Returns those that are still to be told.
+
+    `model` is the base model, on which each row gets its own adapter's parts.
+    """
+    streamer = BatchStreamer(rows, request, turns, events)
+    pad = rows[0].answerer.tokenizer.pad_token_id or 0
+    inputs = {name: torch.cat([pad_left(row.inputs[name], (streamer.longest - row.length, 0), value=value) for row in rows])
+              for name, value in (("input_ids", pad), ("attention_mask", 0))}
+    arguments = generate_arguments(request.settings)
+    draws = [EachRowDraws(model, arguments, request.settings.seed, len(rows), streamer.device)] if arguments["do_sample"] else []
+    try:
+        turns.check()
+        with each_row_its_own(model, [row.answerer.parts for row in rows]):
+            model.generate(**inputs, do_sample=False, max_new_tokens=max(row.room for row in rows), pad_token_id=pad,
+                           eos_token_id=rows[0].stops or None, logits_processor=draws,
+                           stopping_criteria=StoppingCriteriaList([streamer]), streamer=streamer)
+    except Ended as end:
+        streamer.finish(str(end))
+    except Exception as error:
+        problem = {"problem": sentence_for(error, str(streamer.device))}
+        return {row.pane: problem for row, over in zip(rows, streamer.over, strict=True) if not over}
+    streamer.finish(CANCELLED)
+    return {}
 
 
 def generate_arguments(settings: GenerationSettings) -> dict:
@@ -205,15 +370,23 @@ def generate_arguments(settings: GenerationSettings) -> dict:
             "top_p": settings.top_p}
 
 
-def encode_prompt(answerer: Answerer, request: GenerateRequest) -> dict[str, torch.Tensor]:
+def encode_prompt(answerer: Answerer, request: GenerateRequest, pane: Pane | None = None) -> dict[str, torch.Tensor]:
     """`input_ids` and `attention_mask`, one row, on the device; raises PromptTooLong or PromptUnusable."""
-    tokenizer, messages = answerer.tokenizer, request.conversation()
+    tokenizer, messages = answerer.tokenizer, request.conversation(pane)
     if request.settings.raw or (tokenizer.chat_template is None and len(messages) == 1):
         encoded = tokenizer(messages[-1]["content"], return_tensors="pt", return_token_type_ids=False)
     else:
         text = render(tokenizer, messages)
         encoded = tokenizer(text, add_special_tokens=False, return_tensors="pt", return_token_type_ids=False)
-    return _fit(encoded, answerer)
+    return answerer.fit(encoded)
+
+
+def stops_of(answerer: Answerer, request: GenerateRequest) -> list[int]:
+    """The tokens that end an answer: the model's own, and in a conversation what its chat template puts after an answer."""
+    known, tokenizer = answerer.model.generation_config.eos_token_id, answerer.tokenizer
+    if request.settings.raw or tokenizer.chat_template is None:
+        return [known] if isinstance(known, int) else list(known or [])
+    return Renderer(tokenizer).stops(known)
 
 
 def render(tokenizer, messages: list[dict[str, str]]) -> str:
@@ -224,33 +397,3 @@ def render(tokenizer, messages: list[dict[str, str]]) -> str:
     except jinja2.TemplateError as error:
         raise PromptUnusable(f"This model's chat template refuses the conversation: {str(error).rstrip('.')}. "
                              "Leave out the system prompt, or send the prompt as it is.") from error
-
-
-def _fit(encoded, answerer: Answerer) -> dict[str, torch.Tensor]:
-    length = encoded["input_ids"].shape[1]
-    if not length:
-        raise PromptUnusable("This model's tokenizer makes no tokens of the prompt. Write some words.")
-    if answerer.context_length and length >= answerer.context_length:
-        raise PromptTooLong(length, answerer.context_length)
-    return {name: tensor.to(answerer.device) for name, tensor in encoded.items()}
-
-
-@torch.inference_mode()
-def classify(name: str, answerer: Answerer, request: GenerateRequest, turns: Turns, events: queue.SimpleQueue) -> dict:
-    """The final event of a pane that chooses labels: also `labels`, the likeliest with their probabilities."""
-    began = time.monotonic()
-    if answerer.labels is None:
-        return {"done": True, "text": "The base model has no labels of its own: its head is untrained. "
-                                      "An adapter brings both.",
-                "tokens": 0, "seconds": 0.0, "seconds_to_first_token": None, "finish_reason": "stop", "labels": []}
-    text = request.conversation()[-1]["content"]
-    encoded = _fit(answerer.tokenizer(text, return_tensors="pt", return_token_type_ids=False), answerer)
-    probabilities = torch.softmax(answerer.model(**encoded).logits[0].float(), dim=-1)
-    best = probabilities.topk(min(TOP_LABELS, len(answerer.labels)))
-    labels = [{"label": answerer.labels[index], "probability": probability}
-              for probability, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
-    answer = "\n".join(f"{found['label']} ({found['probability']:.1%})" for found in labels)
-    events.put({"pane": name, "text": answer})
-    seconds = time.monotonic() - began
-    return {"done": True, "text": answer, "tokens": encoded["input_ids"].shape[1], "seconds": seconds,
-            "seconds_to_first_token": seconds, "finish_reason": "stop", "labels": labels}

@@ -43,6 +43,21 @@ class AdapterMisfit(StudioError):
         )
 
 
+class BlendRefused(StudioError):
+    def __init__(self, reason: str):
+        super().__init__(f"These adapters cannot be blended: {reason}.")
+
+
+class ArrowRefused(StudioError):
+    def __init__(self, reason: str):
+        super().__init__(f"These adapters cannot be routed token by token: {reason}.")
+
+
+class MergeRefused(StudioError):
+    def __init__(self, reason: str):
+        super().__init__(f"This cannot be merged into the base model: {reason}.")
+
+
 class BaseUnloadable(StudioError):
     kind = "artefact_corrupt"
 

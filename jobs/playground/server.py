@@ -1,52 +1,68 @@
-"""The playground's process: answers prompts on a Unix socket that only this user may open.
+"""The playground's process: answers prompts on the Unix socket that the worker holds and that only this user may open.
 
-Torch is imported behind the open socket, so that the state can be asked from the first moment on. Requests are answered one
-after the other by one thread, because all of them share the base model and the device.
+Torch is imported behind the socket, so that the state can be asked from the first moment on. Requests are answered one after the
+other by one thread, because all of them share the base model and the device. Idle for long it gives the base model's memory back,
+and idle for longer it ends: the worker starts it again for the next one who asks.
 """
 
 import argparse
 import asyncio
-import fcntl
 import json
 import os
 import signal
 import socket
 import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import psutil
 import uvicorn
-from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from jobs.playground.limits import Stop
 from jobs.playground.problems import RequestInvalid
-from jobs.playground.request import BaseChoice, GenerateRequest, read_request
+from jobs.playground.request import (
+    BaseChoice,
+    BlendRequest,
+    ChangesRequest,
+    GenerateRequest,
+    LoadRequest,
+    MergeRequest,
+    read_as,
+    read_request,
+)
+from storage.problems import StudioError
 
 IDLE_SECONDS = 600  # without a request, after which the base model's memory is given back
+IDLES_TO_END = 3  # times as long, after which the process ends
 WAITING_SECONDS = 1  # how often a client that waits is told so
 PARENT_SECONDS = 1  # how often the parent is looked for
-PREDECESSOR_SECONDS = 15  # how long an earlier process on the same socket may take to end
+
+
+QUESTIONS = {"changes": ChangesRequest, "change_map": ChangesRequest, "save_blend": BlendRequest, "merge": MergeRequest}
 
 
 class Playground:
     """The web application. `bench` is None until torch is imported."""
 
-    def __init__(self, device: str = "auto", idle_seconds: float = IDLE_SECONDS):
-        self.device, self.idle_seconds = device, idle_seconds
+    def __init__(self, device: str = "auto", idle_seconds: float = IDLE_SECONDS, memory_limit: int = 0):
+        self.device, self.idle_seconds, self.memory_limit = device, idle_seconds, memory_limit
+        self.on_idle: Callable[[], None] = lambda: None  # called once nobody has asked for long
         self.bench = None
         self.used_at = time.monotonic()
         self.waiting = 0  # jobs that are not done, the one being worked on included
+        self.stops: dict[str, Stop] = {}  # of the requests that have a name and are not done
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="bench")
         self.app = Starlette(lifespan=self._lifespan, routes=[
             Route("/state", self.state), Route("/load", self.load, methods=["POST"]),
-            Route("/generate", self.generate, methods=["POST"])])
+            Route("/generate", self.generate, methods=["POST"]), Route("/stop", self.stop, methods=["POST"]),
+            *(Route(f"/{name}", self._answering(schema, name), methods=["POST"]) for name, schema in QUESTIONS.items())])
 
     async def state(self, request: Request) -> Response:
         loaded = self.bench.loaded if self.bench else None
@@ -62,10 +78,10 @@ class Playground:
 
     async def load(self, request: Request) -> Response:
         try:
-            choice = BaseChoice.model_validate_json(await request.body())
-        except ValidationError as error:
-            return _refused(RequestInvalid([str(error)]))
-        self._work(lambda: self.bench.prepare(choice))
+            wanted = read_as(LoadRequest, json.loads(await request.body()))
+        except RequestInvalid as problem:
+            return _refused(problem)
+        self._work(lambda: self.bench.prepare(wanted))
         return Response(status_code=202)
 
     async def generate(self, request: Request) -> Response:
@@ -75,9 +91,37 @@ class Playground:
             return _refused(problem)
         return StreamingResponse(self._lines(wanted), media_type="application/x-ndjson")
 
+    def _answering(self, schema: type[BaseChoice], name: str) -> Callable:
+        """The endpoint of a question that the bench answers as a whole, with the method of that name."""
+        async def answer(request: Request) -> Response:
+            try:
+                wanted = read_as(schema, json.loads(await request.body()))
+            except RequestInvalid as problem:
+                return _refused(problem)
+            found = await asyncio.wrap_future(self._work(lambda: self._attempt(name, wanted)))
+            return _refused(RequestInvalid([found["problem"]])) if "problem" in found else JSONResponse(found["answer"])
+        return answer
+
+    def _attempt(self, name: str, wanted: BaseChoice) -> dict:
+        """What the bench answers, or the problem that it meets: one that the asker is told is none of the process's."""
+        try:
+            return {"answer": getattr(self.bench, name)(wanted)}
+        except StudioError as problem:
+            return {"problem": str(problem)}
+        except Exception as error:
+            traceback.print_exception(error)
+            return {"problem": f"The playground failed unexpectedly ({type(error).__name__}: {error}). Its log has the details."}
+
+    async def stop(self, request: Request) -> Response:
+        """End one pane of a request, or all of them: {"id": …, "pane": … or null}. One that has ended already stays as it is."""
+        wanted = json.loads(await request.body())
+        if stop := self.stops.get(wanted.get("id", "")):
+            stop.set(wanted.get("pane"))
+        return Response(status_code=202)
+
     async def _lines(self, wanted: GenerateRequest) -> AsyncIterator[str]:
         events: asyncio.Queue[dict | None] = asyncio.Queue()
-        loop, stop, begun = asyncio.get_running_loop(), threading.Event(), threading.Event()
+        loop, stop, begun = asyncio.get_running_loop(), Stop(), threading.Event()
 
         def work() -> None:
             begun.set()
@@ -88,6 +132,8 @@ class Playground:
             finally:
                 loop.call_soon_threadsafe(events.put_nowait, None)
 
+        if wanted.id:
+            self.stops[wanted.id] = stop
         if self.waiting:
             yield _line({"waiting": True, "for": "turn"})
         answering = False
@@ -107,6 +153,7 @@ class Playground:
                 yield _line(event)
         finally:  # also when the client has closed the connection
             stop.set()
+            self.stops.pop(wanted.id, None)
 
     def _work(self, job: Callable[[], None]) -> Future:
         """Have the one working thread do a job after those before it."""
@@ -126,7 +173,7 @@ class Playground:
         def import_torch() -> None:
             from jobs.playground.bench import Bench  # here: seconds in which the socket answers already
 
-            self.bench = Bench(self.device)
+            self.bench = Bench(self.device, self.memory_limit)
 
         self._work(import_torch)
         idle = asyncio.create_task(self._free_when_idle())
@@ -136,8 +183,13 @@ class Playground:
     async def _free_when_idle(self) -> None:
         while True:
             await asyncio.sleep(min(self.idle_seconds / 4, 10))
-            if not self.waiting and self.bench.loaded and time.monotonic() - self.used_at > self.idle_seconds:
-                self._work(self.bench.free)
+            idle = time.monotonic() - self.used_at
+            if self.waiting or not self.bench:
+                continue
+            if idle > IDLES_TO_END * self.idle_seconds:
+                self.on_idle()
+            elif idle > self.idle_seconds and self.bench.loaded:
+                self.worker.submit(self.bench.free)  # not a use, so the time goes on
 
 
 def _line(event: dict) -> str:
@@ -148,61 +200,35 @@ def _refused(problem: RequestInvalid) -> Response:
     return JSONResponse({"problems": problem.problems}, status_code=422)
 
 
-def open_socket(path: Path) -> socket.socket:
-    """Listen there, readable and writable by this user only; takes the place of a process that has ended."""
-    lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)  # never closed: held as long as this process lives
-    deadline = time.monotonic() + PREDECESSOR_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise SystemExit(f"Another playground already listens on {path}.") from None
-            time.sleep(0.2)
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
-    try:
-        listener.bind(str(path))
-    finally:
-        os.umask(mask)
-    listener.listen(64)
-    return listener
-
-
-def end(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    os._exit(0)  # nothing here is worth saving, and a model that is being loaded would hold up an orderly end
-
-
-def end_with(parent_pid: int, path: Path) -> None:
+def end_with(parent_pid: int) -> None:
     """End this process once its parent is gone. The parent's number tells, also where it was killed."""
     def watch() -> None:
         while os.getppid() == parent_pid:
             time.sleep(PARENT_SECONDS)
-        end(path)
+        os._exit(0)
 
     threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Answers prompts on a Unix socket. A worker starts it.")
-    parser.add_argument("--socket", type=Path, required=True, help="where to listen")
+    parser.add_argument("--fd", type=int, required=True, help="the listening socket, as this process has it")
     parser.add_argument("--device", default="auto", help="cpu, cuda:0 or auto")
     parser.add_argument("--parent-pid", type=int, help="end when this parent process is gone")
     parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS,
-                        help="free the base model after this long without a request")
+                        help=f"free the base model after this long without a request, and end after {IDLES_TO_END} times as long")
+    parser.add_argument("--memory-limit", type=int, default=0, help="bytes of memory at which answers end; 0: no limit")
     options = parser.parse_args()
 
     if options.parent_pid:
-        end_with(options.parent_pid, options.socket)
-    listener = open_socket(options.socket)
-    signal.signal(signal.SIGTERM, lambda *_: end(options.socket))  # uvicorn hands the signal on to it when it has ended
-    playground = Playground(options.device, options.idle_seconds)
+        end_with(options.parent_pid)
+    # uvicorn hands the signal on to this when it has ended; a model that is being loaded would hold up an orderly end
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    playground = Playground(options.device, options.idle_seconds, options.memory_limit)
     server = uvicorn.Server(uvicorn.Config(playground.app, log_level="warning", timeout_graceful_shutdown=1))
-    server.run(sockets=[listener])
-    end(options.socket)
+    playground.on_idle = lambda: setattr(server, "should_exit", True)
+    server.run(sockets=[socket.socket(fileno=options.fd)])
+    os._exit(0)  # nothing here is worth saving
 
 
 if __name__ == "__main__":

@@ -6,21 +6,27 @@ import sys
 import psutil
 import torch
 
+from jobs.devices import DeviceFacts, cpu_facts
+from jobs.precision import precision_choice
 
-def find_device(wanted: str) -> str:
-    """The device to train on: `auto` is the first GPU, or the CPU where there is none."""
-    if wanted != "auto":
-        return wanted
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+def torch_device(place: str) -> str:
+    """What torch calls a worker's place: cpu:0 and cpu:1 are one processor, and so is a GPU that torch cannot use."""
+    return place if place.startswith("cuda") and torch.cuda.is_available() else "cpu"
+
+
+def device_facts(device: str) -> DeviceFacts:
+    """What the device itself says; jobs.devices guesses the same from outside."""
+    if not device.startswith("cuda"):
+        return cpu_facts()
+    with torch.cuda.device(device):
+        return DeviceFacts("cuda", device_name(device), torch.cuda.get_device_properties(device).total_memory,
+                           bf16=torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def choose_precision(wanted: str, device: str) -> str:
     """fp32, bf16 or fp16; `auto` is bf16 on a GPU that has it, fp16 on one that has not, fp32 on a CPU."""
-    if wanted != "auto":
-        return wanted
-    if device == "cpu":
-        return "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return precision_choice(wanted, device_facts(device))[0]
 
 
 def memory_now(device: str) -> int:

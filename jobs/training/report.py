@@ -1,5 +1,6 @@
 """What a trainer tells the database: a heartbeat that carries progress, metrics and memory, and brings back requests."""
 
+import contextlib
 import os
 import shutil
 import threading
@@ -7,28 +8,30 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
+from jobs.processes import mark_of
+from jobs.services import Services
+from storage.problems import DatabaseBusy
 from storage.records import MetricPoint, Phase, Request, Run, RunState
-from storage.runs import RunRepository
 
 BEAT_SECONDS = 0.5
 
 
 class Report:
-    """The line from a trainer to the record. Everything is sent by one thread, twice a second.
+    """The line from a trainer to the record. Everything is sent by one thread, twice a second, or sooner where that is asked for.
 
     A cancelled run ends right there: nothing it has is wanted any more. A trainer that lost its lease ends without a word.
     """
 
-    def __init__(self, runs: RunRepository, run: Run, run_dir: Path, memory: Callable[[], dict]):
-        self.runs, self.run, self.run_dir = runs, run, run_dir
+    def __init__(self, services: Services, run: Run, run_dir: Path, memory: Callable[[], dict]):
+        self.services, self.run, self.run_dir = services, run, run_dir
+        self.runs, self.leases = services.runs, services.leases
         self.memory = memory
         self.asked = Request.NONE
-        self._lock = threading.Lock()
+        self._lock, self._sending = threading.Lock(), threading.Lock()
         self._points: list[MetricPoint] = []
-        self._changes: dict = {"pid": os.getpid(), "process_started_at": psutil.Process().create_time()}
-        self._stopped = threading.Event()
+        mark = mark_of(os.getpid())
+        self._changes: dict = {"pid": mark.pid, "process_started_at": mark.started_at, "boot_id": mark.boot_id}
+        self._stopped, self._soon = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -38,6 +41,7 @@ class Report:
     def stop(self) -> None:
         """Send what is left and be silent from now on."""
         self._stopped.set()
+        self._soon.set()
         self._thread.join()
         self.flush()
 
@@ -45,6 +49,10 @@ class Report:
         """Columns of the run to store with the next beat."""
         with self._lock:
             self._changes.update(values)
+
+    def soon(self) -> None:
+        """Send what waits now, without waiting for it: somebody looks out for it."""
+        self._soon.set()
 
     def phase(self, phase: Phase) -> None:
         self.change(phase=phase)
@@ -58,30 +66,45 @@ class Report:
 
     def say(self, text: str, level: str = "info") -> None:
         """A line for the run's log, as people read it."""
-        print(f"[{level}] {text}", flush=True)
-        self.runs.log(self.run.id, text, level)
+        with contextlib.suppress(OSError):  # a full disk does not keep the line from the record
+            print(f"[{level}] {text}", flush=True)
+        self.runs.log(self.run.id, text, level, self.run.fence)
 
-    def checkpointed(self) -> None:
-        self.runs.checkpointed(self.run.id, self.run.fence)
+    def checkpointed(self, step: int) -> bool:
+        """Say that a whole checkpoint is on the disk; False when the lease is lost."""
+        return self.leases.checkpointed(self.run.id, self.run.fence, step)
 
     def _beat_on(self) -> None:
-        while not self._stopped.wait(BEAT_SECONDS):
-            self.flush()
+        while True:
+            self._soon.wait(BEAT_SECONDS)
+            self._soon.clear()
+            if self._stopped.is_set():
+                return
+            try:
+                self.flush()
+            except DatabaseBusy as problem:
+                print(problem, flush=True)
 
     def flush(self) -> None:
-        """Send what waits now."""
-        with self._lock:
-            changes, self._changes = self._changes, {}
-            points, self._points = self._points, []
-        if points:
-            self.runs.add_metrics(self.run.id, self.run.fence, points)
-        asked = self.runs.beat(self.run.id, self.run.fence, **self.memory(), **changes)
+        """Send what waits now; what a locked database did not take waits on."""
+        with self._sending:
+            with self._lock:
+                changes, self._changes = self._changes, {}
+                points, self._points = self._points, []
+            try:
+                if points:
+                    self.runs.add_metrics(self.run.id, self.run.fence, points)
+                asked = self.leases.beat(self.run.id, self.run.fence, **self.memory(), **changes)
+            except DatabaseBusy:
+                with self._lock:
+                    self._changes, self._points = {**changes, **self._changes}, points + self._points
+                raise
         if asked is None:
             print(f"The lease on run {self.run.id} is lost; this trainer ends. {time.ctime()}", flush=True)
             os._exit(3)
         if asked == Request.CANCEL:
             self.runs.log(self.run.id, "Cancelled. What was learnt is thrown away.")
             shutil.rmtree(self.run_dir / "checkpoints", ignore_errors=True)
-            self.runs.end(self.run.id, self.run.fence, RunState.CANCELLED)
+            self.leases.end(self.run.id, self.run.fence, RunState.CANCELLED)
             os._exit(0)
         self.asked = asked

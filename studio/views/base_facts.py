@@ -41,6 +41,6 @@ def download_line(download: Download, worker_alive: bool) -> str:
         if known
         else "",
         share=min(1, download.done_bytes / download.total_bytes) if known else None,
-        done=download.state == "finished",
-        hint="" if worker_alive or download.state == "finished" else say("worker.missing"),
+        done=download.state in ("finished", "cancelled"),
+        hint="" if worker_alive or download.state in ("finished", "cancelled") else say("worker.missing"),
     )

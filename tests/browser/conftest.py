@@ -1,31 +1,25 @@
 """A real browser on the real pages: a server on a free port with a temporary home, and pages that may not complain."""
 
-import shutil
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from jobs.forecast.process import Forecaster
 from jobs.services import Services, open_services
 from storage.settings import StudioSettings
 from tests.browser.lab_book import LabBook, fill_lab_book
 
-CHROMIUM_OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # What Gradio logs about its own requests that end because the person goes to another page
 LEAVING = ("AbortError: signal is aborted", "Unexpected error Connection errored out")
-PATIENCE = 20_000  # ms; a busy machine is slow, and a wait ends as soon as what it waits for is there
+PATIENCE = 60_000  # ms; a busy machine is slow, and a wait ends as soon as what it waits for is there
+expect.set_options(timeout=PATIENCE)
 
 
 @dataclass
@@ -46,11 +40,17 @@ class Studio:
         self.thread.join(timeout=10)
 
 
-def serve_studio(home: Path) -> Studio:
-    """The web application on a free port of this machine, in a thread of this process."""
+@cache
+def the_forecaster() -> Forecaster:
+    return Forecaster()
+
+
+def serve_studio(home: Path, **environ: str) -> Studio:
+    """The web application on a free port of this machine, in a thread of this process; `environ` has more STUDIO_* variables."""
     from studio.web import create_web_app
 
-    services = open_services(StudioSettings.from_env({"STUDIO_HOME": str(home)}))
+    services = open_services(StudioSettings.from_env({"STUDIO_HOME": str(home), **environ}))
+    services = replace(services, forecaster=the_forecaster())  # what it imports, it imports once
     server = uvicorn.Server(
         uvicorn.Config(create_web_app(services), host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=1)
     )
@@ -61,17 +61,6 @@ def serve_studio(home: Path) -> Studio:
         assert thread.is_alive(), "the server ended before it had started"
     port = server.servers[0].sockets[0].getsockname()[1]
     return Studio(f"http://127.0.0.1:{port}", services, server, thread)
-
-
-@pytest.fixture(scope="session")
-def browser():
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.fail("The browser tests need Chromium, and none was found. On Debian: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +78,12 @@ def filled_studio(tmp_path_factory):
     studio.book = fill_lab_book(studio.services)
     yield studio
     studio.stop()
+
+
+def serious(page: Page) -> list[str]:
+    """What axe finds on a page that keeps people out."""
+    return [f"{rule['id']}: {node['target']}" for rule in Axe().run(page).response["violations"]
+            if rule["impact"] in ("serious", "critical") for node in rule["nodes"]]
 
 
 class WatchedPages:

@@ -6,6 +6,9 @@ import time
 import zipfile
 from dataclasses import dataclass
 
+from jobs.certificate.judge import Answered, Figure, judge
+from jobs.certificate.wanted import Limits, Wanted
+from jobs.forecast.result import PARTS, Forecast, Seconds
 from jobs.recipe_reader import read_recipe_file
 from jobs.services import Services
 from jobs.uploads import keep_files
@@ -31,8 +34,10 @@ class LabBook:
 
 def fill_lab_book(services: Services) -> LabBook:
     return LabBook(
-        finished=finish(services, start(services, add_run(services, "poet"))).id,
-        nasty=finish(services, start(services, add_run(services, NASTY, "ia3")), eval_loss=0.91, peak=400_000_000).id,
+        finished=certify(services, finish(services, start(services, forecast(services, add_run(services, "poet"),
+                                                                             655_000_000)))).id,
+        nasty=finish(services, start(services, forecast(services, add_run(services, NASTY, "ia3"), 371_000_000)), eval_loss=0.91,
+                     peak=400_000_000).id,
         stopped=finish(services, start(services, add_run(services, "stopped early"), share=0.4), RunState.STOPPED).id,
         cancelled=finish(services, start(services, add_run(services, "thrown away"), share=0.2), RunState.CANCELLED).id,
         failed=finish(
@@ -64,9 +69,19 @@ def add_run(services: Services, name: str, method: str = "lora") -> Run:
     )
 
 
+def forecast(services: Services, run: Run, peak: int) -> Run:
+    """Say before that a run will take so much."""
+    parts = dict.fromkeys(PARTS, 0) | {"base weights": peak // 2, "activations": peak - peak // 2}
+    said = Forecast(device="cpu", device_name="Test processor", peak_memory_bytes=peak, parts=parts, when="forward, the layers",
+                    trainable_parameters=303_104, total_parameters=3_800_000, checkpoint_bytes=1_212_000, disk_bytes=9_000_000,
+                    run_seconds=Seconds(60.0, 41.0, 95.0))
+    assert services.runs.keep_forecast(run.id, said.record())
+    return services.runs.get(run.id)
+
+
 def start(services: Services, run: Run, share: float = 1.0) -> Run:
     """Take that waiting run and bring it to a share of its steps."""
-    waiting = services.runs.claim_next(f"device-of-{run.id}", "here")
+    waiting = services.leases.claim_next(f"device-of-{run.id}", "here")
     assert waiting.id == run.id, "runs are taken in the order in which they wait"
     services.runs.log(run.id, "Loaded the base model")
     return go_on(services, waiting, int(STEPS * share))
@@ -77,7 +92,7 @@ def go_on(services: Services, run: Run, step: int) -> Run:
     points = [MetricPoint(number, "loss", 0.3 + 2.5 * math.exp(-number / 40)) for number in range(1, step + 1)]
     points += [MetricPoint(number, "eval_loss", 0.5 + 2.2 * math.exp(-number / 45)) for number in range(18, step + 1, 18)]
     services.runs.add_metrics(run.id, run.fence, points)
-    services.runs.beat(
+    services.leases.beat(
         run.id,
         run.fence,
         phase="training",
@@ -128,8 +143,24 @@ def finish(
             ],
             "environment": {"torch": "2.13.0", "peft": "0.21.2"},
         }
-    assert services.runs.end(run.id, run.fence, state, problem=problem, **results)
+    assert services.leases.end(run.id, run.fence, state, problem=problem, **results)
     return services.runs.get(run.id)
+
+
+def certify(services: Services, run: Run) -> Run:
+    """Give a finished run a certificate that it has not passed."""
+    checks, passed = judge([
+        Figure(name="score", score="eval_loss", measured=0.54, base=3.1, rows=37, of="validation rows"),
+        Figure(name="expected", measured=0.5, base=0.0, rows=2, of="listed prompts"),
+        Figure(name="consistency", why="No question was listed in different words.")], Limits())
+    answers = [Answered(prompt=NASTY, expected=["yes"], answer=NASTY, base_answer="", found=number == 1, base_found=False)
+               for number in range(2)]
+    asked = services.certificates.ask(run.id, Wanted().model_dump(mode="json"), here=True)
+    assert services.certificates.progress(asked, state="finished", passed=passed, report={
+        "passed": passed, "checks": [check.model_dump(mode="json") for check in checks],
+        "figures": [{"name": "score", "score": "eval_loss"}],
+        "answers": [answer.model_dump(mode="json") for answer in answers], "device": "cpu", "seconds": 8.2, "made_at": time.time()})
+    return run
 
 
 def _adapter(services: Services, run: Run) -> dict:

@@ -4,17 +4,20 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-PAGES = ("train", "runs", "run", "running run", "playground", "library")
+PAGES = ("train", "guide", "runs", "run", "running run", "playground", "library", "accuracy", "fit")
 
 
 def address(studio, page: str) -> str:
     paths = {
         "train": "/",
+        "guide": "/guide?method=oft",
         "runs": "/runs",
         "run": f"/run?id={studio.book.finished}",
         "running run": f"/run?id={studio.book.running}",
         "playground": f"/playground?run={studio.book.finished}",
         "library": "/library",
+        "accuracy": "/accuracy",
+        "fit": "/fit?device=cuda&memory=24",
     }
     return studio.url(paths[page])
 
@@ -23,11 +26,14 @@ def settled(page: Page, name: str) -> Page:
     """Once what the page shows has arrived."""
     shown = {
         "train": "#base-facts dl",
+        "guide": "#guide-table .st-detail-row",
         "runs": "#runs-table tbody tr",
         "run": "#run-samples h2",
         "running run": "#run-live button",
         "playground": "#playground-problems .st-problems",
         "library": "#adapters article",
+        "accuracy": "#accuracy table",
+        "fit": "#capacity-table tbody tr",
     }
     page.locator(shown[name]).first.wait_for()
     return page
@@ -69,7 +75,7 @@ def test_a_narrow_screen_scrolls_only_downwards(pages, filled_studio, name):
 
 def test_the_keyboard_alone_reaches_every_page(pages, filled_studio):
     page = pages.open(filled_studio.url("/"))
-    for name in ("Runs", "Playground", "Library", "Train"):
+    for name in ("Guide", "Runs", "Playground", "Library", "Train"):
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
         link = page.get_by_role("navigation").get_by_role("link", name=name)
@@ -105,6 +111,7 @@ def test_the_chosen_theme_stays_on_every_page(pages, filled_studio):
     [
         ("/runs", "No runs yet", "Start a run"),
         ("/library", "No adapters yet", "Start a run"),
+        ("/accuracy", "Nothing to compare yet", "Start a run"),
         ("/run", "No run chosen", "Open the lab book"),
         ("/run?id=nothing", "There is no run 'nothing'", "Open the lab book"),
     ],

@@ -31,7 +31,7 @@ def running_studio(tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={**os.environ, "STUDIO_HOME": str(home), "STUDIO_PORT": str(port), "COLUMNS": "200"})
     address = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         try:
             urllib.request.urlopen(f"{address}/healthz", timeout=5).read()

@@ -38,6 +38,21 @@ def test_a_run_is_watched_from_the_queue_to_its_end(pages, studio):
     expect(page.locator("#run-figures")).to_contain_text("before: 3.1")
     expect(page.locator("#run-samples")).to_contain_text("In verse,")
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    page.get_by_role("button", name="Your own prompts").click()
+    page.get_by_label("Prompts with expected content").fill("Is it? => yes | no")
+    page.get_by_role("button", name="Make a certificate").click()
+    expect(page.locator("#certificate-shown")).to_contain_text("Waiting for a worker")
+    assert services.certificates.find(run.id).wanted["prompts"] == [{"prompt": "Is it?", "expected": ["yes", "no"]}]
+
+
+def test_a_certificate_tells_every_check_with_the_answers(pages, filled_studio):
+    page = open_run(pages, filled_studio, filled_studio.book.finished)
+    shown = page.locator("#certificate-shown")
+    expect(shown).to_contain_text("Not passed: expected content.")
+    expect(shown.locator("tbody .st-pill")).to_have_text(["Passed", "Failed", "Not checked"])
+    shown.locator("summary").click()
+    expect(shown.locator("details")).to_contain_text(NASTY)
+    expect(page.get_by_role("button", name="Make it anew")).to_be_enabled()
 
 
 def test_nothing_is_sent_again_where_nothing_changed(pages, filled_studio):

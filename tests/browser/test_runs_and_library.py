@@ -65,3 +65,11 @@ def test_the_library_lists_adapters_with_their_hashes(pages, filled_studio):
         card.get_by_role("link", name="Download the zip of poet").click()
     assert zip_file.value.suggested_filename == "poet.zip"
     expect(page.get_by_role("article")).to_have_count(3)  # finished twice, stopped once
+
+
+def test_an_adapter_is_trained_on_from_the_library(pages, filled_studio):
+    page = pages.open(filled_studio.url("/library"))
+    page.get_by_role("link", name="Train on from poet", exact=True).click()
+    page.wait_for_url(f"**/?start_from={filled_studio.book.finished}")
+    expect(page.locator("#start-from input")).to_have_value("poet (LoRA, demo-base)")
+    expect(page.get_by_label("Name")).to_have_value("")

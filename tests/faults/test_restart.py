@@ -29,7 +29,7 @@ def test_a_run_goes_on_while_the_worker_is_restarted_and_pauses_when_the_studio_
     # opened again: it goes on from there; then the worker is restarted, and the trainer does not notice
     worker = WorkerProcess(settings)
     step = int(checkpoint.name.split("-")[1])
-    before = wait_until(services, run.id, lambda run: run.fence == 2 and run.step > step)
+    before = wait_until(services, run.id, lambda run: run.fence == 2 and run.pid and run.step > max(step, paused.step))
     assert worker.stop(signal.SIGTERM) == 0
     os.kill(before.pid, 0)
     worker = WorkerProcess(settings)
@@ -37,5 +37,5 @@ def test_a_run_goes_on_while_the_worker_is_restarted_and_pauses_when_the_studio_
         ended = wait_for_end(services, run.id)
     finally:
         worker.stop()
-    assert (ended.state, ended.attempts, ended.fence, ended.step) == (RunState.FINISHED, 2, 2, 300)
+    assert (ended.state, ended.attempts, ended.fence, ended.step) == (RunState.FINISHED, 2, 2, 300), services.runs.events(run.id)
     assert services.adapters.find(run.id)

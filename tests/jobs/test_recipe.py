@@ -26,7 +26,7 @@ def test_everything_wrong_is_said_at_once_with_the_value_and_what_to_do():
                      "training": {"batch_size": 0, "lerning_rate": 1, "epochs": "many"}, "seed": -1})
     assert caught.value.problems == [
         "base_model is empty. Fill it in.",
-        "task is 'poetry'. Choose one of text-generation or text-classification.",
+        "task is 'poetry'. Choose one of text-generation, text-classification, token-classification or sentence-similarity.",
         "'dataset.fromat' is not a setting. Did you mean 'format'?",
         "quantization is 'nf3'. Choose one of none, int8, nf4 or fp4.",
         "training.epochs is 'many'. It must be a number.",
@@ -38,9 +38,11 @@ def test_everything_wrong_is_said_at_once_with_the_value_and_what_to_do():
 @pytest.mark.parametrize("change, said", [
     ({"method": "lorra"}, "method is 'lorra', which is not in the catalogue. Did you mean 'lora'?"),
     ({"method_settings": {"r": 0}}, "method_settings.r is 0. It must be at least 1."),
+    ({"method_settings": {"layers_to_transform": [1, "x"]}}, "layers_to_transform is 'x'. It must be a whole number."),
+    ({"method_settings": {"rank_pattern": "8"}}, "method_settings.rank_pattern is '8'. It must be names with values"),
     ({"method_settings": {"rnk": 8}}, "'method_settings.rnk' is not a setting."),
     ({"method": "qlora", "quantization": "int8"}, "quantization is 'int8', and QLoRA takes only nf4, fp4."),
-    ({"method": "prompt-tuning", "method_settings": {"prompt_tuning_init": "TEXT"}}, "needs prompt_tuning_init_text"),
+    ({"method": "prompt-tuning", "method_settings": {"prompt_tuning_init": "TEXT"}}, "prompt_tuning_init_text is empty"),
     ({"training": {"learning_rate": float("inf")}}, "training.learning_rate is 'inf'. It must be a number."),
     ({"dataset": None}, "'dataset' is missing. Add it to the recipe."),
 ])

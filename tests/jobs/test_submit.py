@@ -63,7 +63,7 @@ def test_a_full_disk_is_said_before_anything_is_queued(tmp_path, recipe):
 
     services = open_services(StudioSettings.from_env(
         {"STUDIO_HOME": str(tmp_path), "STUDIO_FREE_SPACE_FLOOR": str(10**18)}))
-    with pytest.raises(RecipeInvalid, match="GB free, and .* GB are needed. Delete old runs"):
+    with pytest.raises(RecipeInvalid, match="GB free, and .* GB are needed. Delete runs or data"):
         submit(services, recipe())
     with pytest.raises(DiskFull):
         keep_files(services, [tmp_path / "studio.db"])

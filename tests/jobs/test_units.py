@@ -40,3 +40,10 @@ def test_figures_keep_three_digits_that_mean_something(value, text):
     (3, "just now"), (50, "1 min ago"), (3570, "1 h ago"), (7300, "2 h ago"), (86_400, "1 day ago"), (200_000, "2 days ago")])
 def test_a_past_moment_is_told_by_its_distance(seconds, text):
     assert units.ago(seconds) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (None, "–"), (True, "on"), (False, "off"), (0.0, "0"), (3e-4, "3e-4"), (1.5e-5, "1.5e-5"), (0.002, "0.002"), (16.0, "16"), (0.1, "0.1"),
+    (4294967295, "4294967295"), (-1, "-1")])
+def test_a_setting_is_told_as_people_write_it(value, text):
+    assert units.setting(value) == text

@@ -3,20 +3,24 @@
 import math
 import re
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
+from jobs.expected import Expected
+from jobs.failures import FAILURES
 from jobs.uploads import keep_files
 from storage.problems import RecipeInvalid, StudioError
 from storage.records import MetricPoint, Request, RunState
 from storage.settings import REPOSITORY
 from studio.problems import attempt, explain_problems, problem_box
+from studio.run_page import GETTING_GOING, OFTEN, USUALLY, pause
 from studio.views import run_view
 from studio.views.chart import MOST_POINTS, axis, loss_chart, series
 from studio.views.data_view import read_data
 from studio.views.panes import Panes
 from studio.views.run_rows import run_rows, runs_table
-from tests.browser.lab_book import NASTY, add_run, fill_lab_book, start
+from tests.browser.lab_book import NASTY, fill_lab_book
 
 
 @pytest.fixture
@@ -61,30 +65,58 @@ def test_the_chart_says_in_words_what_it_draws_and_spans_the_whole_run():
     assert loss_chart([], 100, ended=False) != loss_chart([], 100, ended=True)
 
 
-def test_time_left_follows_the_pace_of_this_attempt(services):
-    run = start(services, add_run(services, "pace"), share=0.5)  # 90 of 180 steps in 40 s
-    assert run_view.seconds_left(run, run.training_since + 40) == pytest.approx(40)
-    resumed = replace(run, training_since_step=80)
-    assert run_view.seconds_left(resumed, run.training_since + 40) == pytest.approx(360)
-    assert run_view.seconds_left(replace(run, training_since=None), 0) is None
-
-
 def test_a_run_says_what_it_is_doing(services, book):
     now = 1e9
-    said = {name: run_view.progress_of(services.runs.get(getattr(book, name)), 2, now).text for name in vars(book)}
+    said = {name: run_view.progress_of(services.runs.get(getattr(book, name)), Expected(2, None), now).text for name in vars(book)}
     assert said["queued"] == "Number 2 in the queue"
     assert said["running"] == "Step 90 of 180"
     assert said["stopped"] == "Stopped at step 72 of 180; what was learnt until then is saved"
     assert said["failed"] == "This run failed"
     running = services.runs.get(book.running)
-    assert run_view.progress_of(replace(running, request=Request.CANCEL), 0, now).text == "Cancelling; nothing will be kept"
-    assert run_view.progress_of(replace(running, phase="saving"), 0, now).text == "Writing the adapter and its zip"
+    assert run_view.progress_of(replace(running, request=Request.CANCEL), None, now).text == "Cancelling; nothing will be kept"
+    assert run_view.progress_of(replace(running, phase="saving"), None, now).text == "Writing the adapter and its zip"
 
 
-def test_a_waiting_run_without_a_worker_says_what_to_do(services, book):
-    queued = services.runs.get(book.queued)
-    assert "python app.py worker" in run_view.status(queued, 1, worker_alive=False, now=0)
-    assert "python app.py worker" not in run_view.status(queued, 1, worker_alive=True, now=0)
+def test_a_waiting_run_says_its_place_and_when_it_should_start(services, book):
+    queued, noon = services.runs.get(book.queued), datetime(2026, 11, 22, 12).timestamp()
+
+    def said(expected=None, **changes):
+        progress = run_view.progress_of(replace(queued, **changes), expected, noon)
+        return f"{progress.text}; {progress.detail}"
+
+    assert said(Expected(1, noon + 3600)) == "Next in the queue; starts about 13:00"
+    assert said(Expected(3, None)) == "Number 3 in the queue; "
+    assert said(Expected(0, None), held=True) == "Held: it waits until somebody releases it; "
+    assert said(Expected(0, noon + 7200), start_at=noon + 3600) == "Waits for its time: 13:00; starts about 14:00"
+    assert "about to be saved" in said(None, request=Request.STOP)
+
+
+def test_a_failed_run_says_its_class_and_what_to_do_next(services, book):
+    failed = replace(services.runs.get(book.failed), problem_kind="disk_full")
+    html = run_view.status(failed, None, "", 0)
+    assert FAILURES["disk_full"].title in html and FAILURES["disk_full"].next_step in html
+    assert f"/?from={failed.id}" in html and f"/log/{failed.id}" in html
+    assert "problem" in run_view.status(replace(failed, problem_kind="", problem="a problem"), None, "", 0)
+
+
+def test_a_run_says_what_a_lack_of_memory_changed_and_which_step_was_best(services, book):
+    run = replace(services.runs.get(book.finished), adjustments={"batch_size": 4, "gradient_checkpointing": True}, best_step=120)
+    assert "goes on with batch size 4, gradient checkpointing on" in run_view.status(run, None, "", 0)
+    assert "best at step 120" in run_view.figures(run, {})
+
+
+def test_the_history_of_a_run_is_told(services, book):
+    run = services.runs.get(book.failed)
+    html = run_view.log([], run, services.runs.events(run.id))
+    assert "History (3)" in html
+    for change in ("<strong>Waiting</strong>", "Waiting → <strong>Running</strong>", "Running → <strong>Failed</strong>"):
+        assert change in html
+
+
+def test_a_run_leads_to_the_run_it_continues_and_to_those_that_continue_it(services, book):
+    run, other = services.runs.get(book.finished), services.runs.get(book.stopped)
+    html = run_view.links(run, None, other, [replace(other, id="later", name=NASTY)])
+    assert f"/run?id={other.id}" in html and "/run?id=later" in html and "<img" not in html
 
 
 def test_figures_have_units_and_say_what_was_before(services, book):
@@ -126,12 +158,19 @@ def test_every_value_on_a_page_is_escaped(services, book):
         run_view.title(nasty),
         run_view.recipe(nasty),
         runs_table(run_rows([nasty]), searched=False),
-        run_view.status(replace(nasty, state=RunState.FAILED, problem=NASTY), 0, True, 0),
+        run_view.status(replace(nasty, state=RunState.FAILED, problem=NASTY), None, NASTY, 0),
         problem_box([NASTY]),
         run_view.samples(replace(nasty, samples=[{"prompt": NASTY, "before": NASTY, "after": NASTY, "expected": NASTY}])),
         Panes.of(NASTY, []).asked().after({"pane": "base", "text": NASTY}).html,
     ]
     assert not any("<img" in html for html in shown)
+
+
+def test_a_runs_page_looks_more_often_until_the_first_step_but_not_for_long(services, book):
+    waiting, running = services.runs.get(book.queued), services.runs.get(book.running)
+    assert pause(waiting, waiting.created_at + 1) == OFTEN < pause(waiting, waiting.created_at + GETTING_GOING) == USUALLY
+    begun = replace(running, step=0, claimed_at=waiting.created_at + 3600)
+    assert pause(begun, begun.claimed_at + 1) == OFTEN < pause(replace(begun, step=1), begun.claimed_at + 1) == USUALLY
 
 
 def test_the_lab_book_keeps_its_order_and_leaves_unknown_figures_open(services, book):
@@ -159,21 +198,6 @@ def test_data_that_cannot_be_used_still_shows_its_rows_and_columns(services, tmp
     assert "<td>yes</td>" in view.html
 
 
-def test_panes_take_in_events_in_any_order():
-    panes = Panes.of("base model", []).asked()
-    assert "Loading" in panes.after({"waiting": True, "for": "model"}).html
-    panes = (
-        panes.after({"pane": "base", "text": "Hel"})
-        .after({"pane": "nobody", "text": "x"})
-        .after({"pane": "base", "text": "lo"})
-    )
-    assert panes.answers["base"].text == "Hello"
-    done = panes.after({"pane": "base", "done": True, "text": "Hello.", "tokens": 1, "seconds": 0.5})
-    assert done.answers["base"].note == "1 token in 0.5 s" and not done.answers["base"].busy
-    assert done.stopped() == done, "a finished answer is not stopped"
-    assert panes.failed("Gone.").answers["base"].problem == "Gone."
-
-
 def test_a_known_problem_keeps_its_words_and_an_unknown_one_its_traceback(caplog):
     def known():
         raise RecipeInvalid(["Epochs is 0.", "There is no data."])
@@ -198,3 +222,18 @@ def test_a_problem_without_a_place_of_its_own_becomes_a_message(caplog):
     with pytest.raises(gr.Error, match="unexpected"):
         explain_problems(handler)(ValueError("secret"))
     assert "secret" in caplog.text
+
+
+def test_a_recipe_is_told_in_the_words_of_the_form_and_without_what_does_nothing():
+    from jobs.recipe_reader import read_recipe
+    from studio.views.recipe_view import main_settings, without_idle
+
+    recipe = read_recipe({"base_model": "x", "dataset": {"source": "x"}, "method_settings": {"variant": "eva", "eva_rho": 1.5},
+                          "training": {"schedule": "cosine"}}).model_dump(mode="json")
+    told = dict(main_settings(recipe))
+    assert told["Variant"] == "EVA" and told["Rank"] == "16" and told["Rank limit"] == "1.5" and told["Schedule"] == "Cosine"
+    assert "Seed" not in told and "Dropout" not in told, "as they are by default"
+    lean = without_idle(recipe)
+    assert "velora_groups" not in lean["method_settings"] and lean["method_settings"]["lora_dropout"] == 0
+    assert "cycles" not in lean["training"] and read_recipe(lean).model_dump(mode="json") == recipe
+    assert main_settings({"method": "gone"}) == [] and without_idle({"method": "gone"})["training"] == {}

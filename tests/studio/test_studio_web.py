@@ -24,7 +24,7 @@ def client(served):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/runs", "/run", "/playground", "/library", "/healthz", "/download/nothing", "/no-such-page"]
+    "path", ["/", "/guide", "/runs", "/run", "/playground", "/library", "/healthz", "/download/nothing", "/no-such-page"]
 )
 def test_every_answer_carries_the_security_headers(client, path):
     answer = client.get(path)
@@ -114,14 +114,22 @@ def test_no_page_names_another_host_to_load_from(client):
 def test_the_web_process_never_imports_torch():
     code = (
         "import sys, studio.web, studio.pages, studio.theme, studio.guard;"
-        "print([name for name in ('torch', 'transformers', 'peft', 'pyarrow.parquet') if name in sys.modules])"
+        "print([name for name in ('torch', 'transformers', 'peft', 'pandas', 'pyarrow.parquet') if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
 
-def test_gradio_is_imported_without_writing_editor_stubs():
-    code = ("import studio.lean_gradio as lean, gradio, gradio.component_meta as meta;"
-            "print(meta.create_or_modify_pyi is gradio.events.EventListener.set_doc is lean._do_nothing)")
+def test_gradio_finds_pandas_all_the_same_once_it_asks_for_it():
+    code = ("import sys, studio.lean_gradio, gradio, gradio.caching; assert 'pandas' not in sys.modules;"
+            "frame = gradio.caching.pd.DataFrame({'a': [1]}); import pandas; print(isinstance(frame, pandas.DataFrame))")
+    found = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "True"
+
+
+def test_gradio_comes_without_what_nothing_here_needs():
+    code = ("import studio.lean_gradio as lean, gradio, gradio.component_meta as meta; from gradio.queueing import Queue;"
+            "taken_out = (meta.create_or_modify_pyi, gradio.events.EventListener.set_doc, Queue.compute_analytics_summary);"
+            "print(all(function is lean._do_nothing for function in taken_out))")
     found = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "True", "Gradio has changed: see whether studio/lean_gradio.py still helps"

@@ -27,11 +27,11 @@ def labelled(count=30, text="text", label="label"):
         ({"question": "a", "answer": "b"}, "prompt-completion", {"prompt": "question", "completion": "answer"}),
         ({"Question": "a", "Answer": 7}, "prompt-completion", {"prompt": "Question", "completion": "Answer"}),
         ({"query": "a", "response": "b"}, "prompt-completion", {"prompt": "query", "completion": "response"}),
-        ({"id": "n1", "en": "good day", "fr": "bonjour"}, "prompt-completion", {"prompt": "en", "completion": "fr"}),
+        ({"id": "n1", "en": "good day", "fr": "bonjour"}, "translation", {"source": "en", "target": "fr"}),
         (
             {"translation": {"en": "good day", "fr": "bonjour"}},
-            "prompt-completion",
-            {"prompt": "translation.en", "completion": "translation.fr"},
+            "translation",
+            {"source": "translation.en", "target": "translation.fr"},
         ),
         ({"prompt": CHAT[:1], "completion": CHAT[1:]}, "prompt-completion", None),
         ({"id": 1, "text": "Once upon a time"}, "text", {"text": "text"}),
@@ -90,7 +90,7 @@ def test_every_format_explains_itself_and_its_parts(entry):
 
 
 def examples(write, rows, **choices) -> list[dict]:
-    return load(write, rows, **choices).examples
+    return list(load(write, rows, **choices).examples)
 
 
 def load(write, rows, **choices) -> LoadedData:
@@ -115,21 +115,21 @@ def test_an_empty_system_message_is_dropped(write):
 
 def test_conversations_written_as_json_in_a_csv_are_read(write):
     path = write("a.csv", 'id,messages\n1,"' + str(CHAT).replace("'", '""') + '"\n')
-    assert load_dataset([path]).examples == [{"messages": CHAT}]
+    assert list(load_dataset([path]).examples) == [{"messages": CHAT}]
 
 
 def test_a_conversation_ends_with_its_last_answer(write):
     data = load(write, [{"messages": [*CHAT, {"role": "user", "content": "And?"}]}, {"messages": CHAT}])
-    assert data.examples == [{"messages": CHAT}, {"messages": CHAT}]
+    assert list(data.examples) == [{"messages": CHAT}, {"messages": CHAT}]
     assert "1 of 2 rows has a question after the last answer; that question is not learnt from." in data.findings
 
 
 def test_conversations_that_cannot_be_used_are_left_out_with_the_reason(write):
-    tool = {"role": "tool", "content": "22 degrees"}
+    critic = {"role": "critic", "content": "22 degrees"}
     image = {"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}
     rows = [{"messages": CHAT}] * 6 + [
         {"messages": CHAT[:1]},
-        {"messages": [CHAT[0], tool, CHAT[1]]},
+        {"messages": [CHAT[0], critic, CHAT[1]]},
         {"messages": [image, CHAT[1]]},
         {"messages": [CHAT[0], {"role": "assistant", "content": " "}]},
         {"messages": []},
@@ -137,7 +137,7 @@ def test_conversations_that_cannot_be_used_are_left_out_with_the_reason(write):
     data = load(write, rows)
     assert [(row.line, row.reason) for row in data.left_out] == [
         (7, "no answer of the assistant"),
-        (8, "a turn with the unknown role 'tool'"),
+        (8, "a turn with the unknown role 'critic'"),
         (9, "a turn with a part of the type 'image_url', which is not text"),
         (10, "an empty answer"),
         (11, "no messages"),
@@ -164,13 +164,13 @@ def test_prompt_and_completion_become_two_turns_and_keep_their_spaces(write):
 
 def test_answers_that_are_not_text_are_left_out(write):
     rows = [{"question": "a", "answer": "b"}] * 3 + [{"question": "a", "answer": ["b", "c"]}]
-    assert load(write, rows).left_out[0].reason == "an answer that is a list, not text"
+    assert next(load(write, rows).left_out).reason == "an answer that is a list, not text"
 
 
 def test_half_a_character_is_left_out(write):
     data = load(write, [{"text": "caf\u00e9 \U0001f600"}, {"text": "b\ud800"}])
-    assert data.examples == [{"text": "caf\u00e9 \U0001f600"}]
-    assert data.left_out[0].reason.startswith("half a character")
+    assert list(data.examples) == [{"text": "caf\u00e9 \U0001f600"}]
+    assert next(data.left_out).reason.startswith("half a character")
 
 
 def test_numbers_and_truth_values_as_labels_become_text_in_order(write):

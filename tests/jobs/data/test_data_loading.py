@@ -82,7 +82,7 @@ def test_a_first_line_that_is_data_is_a_finding(write):
 def test_plain_text_says_how_it_was_cut(write):
     data = load_dataset([write("a.txt", "one\ntwo\n\nthree\n")])
     assert data.format == "text"
-    assert data.examples == [{"text": "one\ntwo"}, {"text": "three"}]
+    assert list(data.examples) == [{"text": "one\ntwo"}, {"text": "three"}]
     assert data.findings == ["a.txt is plain text: each paragraph (separated by blank lines) is one row."]
 
 
@@ -114,7 +114,7 @@ def test_banking77_is_recognised_and_split_by_label(shared_file):
     assert (data.task, data.columns) == ("text-classification", {"text": "text", "label": "category"})
     assert (data.rows, data.kept, len(data.labels), data.findings) == (10003, 10003, 77, [])
     held = load_validation([shared_file("banking77/test.csv")], data)
-    assert (held.kept, held.left_out) == (3080, [])
+    assert (held.kept, held.left_out_count) == (3080, 0)
     train, validation = split(data.examples, 0.1, 42, [example["label"] for example in data.examples])
     assert (len(train), len(validation)) == (9003, 1000)
     assert {example["label"] for example in validation} == set(data.labels)
@@ -130,7 +130,7 @@ def test_gsm8k_is_recognised(shared_file):
 
 def test_translation_pairs_are_recognised_inside_their_object(shared_file):
     data = load_dataset([shared_file("wmt_en_ro/train.json")])
-    assert data.columns == {"prompt": "translation.en", "completion": "translation.ro"}
+    assert data.columns == {"source": "translation.en", "target": "translation.ro"}
     assert data.kept == 11
 
 
@@ -140,7 +140,7 @@ def test_a_hundred_thousand_rows_take_seconds(write):
     start = time.monotonic()
     assert sum(1 for _ in read_rows(path)) == 100_000
     assert load_dataset([path]).kept == 100_000
-    assert time.monotonic() - start < 20  # measured: about 4 on one core of a busy machine
+    assert time.monotonic() - start < 120  # a hang; measured: about 4 on one core
 
 
 def test_importing_it_loads_no_heavy_library():

@@ -2,7 +2,9 @@ import json
 
 import pytest
 
-from jobs.data import files_in, hash_of, inspect_file, read_rows
+from jobs.data import files_in, hash_of, inspect_file, look, read_rows
+from jobs.data.readers import json_document
+from jobs.data.sampling import sample_rows
 
 TABLE = [{"text": "good, very good", "label": "yes"}, {"text": 'she said "no"', "label": "no"}]
 CSV = 'text,label\n"good, very good",yes\n"she said ""no""",no\n'
@@ -150,3 +152,67 @@ def test_a_folder_gives_its_tables_without_those_for_testing(write, tmp_path):
     train, others = files_in(tmp_path / "set")
     assert [path.name for path in train] == ["more.csv", "train.csv"]
     assert [path.name for path in others] == ["dev-1.csv", "test.csv"]
+
+
+def test_large_files_are_sampled_all_over_without_being_read(write):
+    """Like Banking77, whose rows are sorted by their label: the first ones alone have a single one."""
+    labels = [f"label {number}" for number in range(80)]
+    text = "text,label\n" + "".join(f"{'some words ' * 40}{number},{label}\n" for label in labels for number in range(1000))
+    seen = look([write("sorted.csv", text)])
+    assert len(text) > 32 << 20
+    assert (seen.found.task, seen.found.columns) == ("text-classification", {"text": "text", "label": "label"})
+    assert "40 different values" in seen.found.reason
+    assert seen.preview[0]["label"] == "label 0"
+    lines = (f'{{"text": "{"größe " * 60}{number}", "label": "{number // 1250}"}}\n' for number in range(50_000))
+    sample = sample_rows(inspect_file(write("wide.jsonl", "".join(lines), "utf-16")))
+    assert len({row.values["label"] for row in sample.rows}) == 40
+    assert all(row.values is not None for row in sample.rows) and not sample.whole
+
+
+def test_parquet_is_sampled_from_groups_all_over_it(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    rows = 200_000
+    table = pyarrow.table({"text": [f"{number} {number * 7919 % 10_007} " * 20 for number in range(rows)],
+                           "label": [str(number // 2000) for number in range(rows)]})
+    parquet.write_table(table, tmp_path / "a.parquet", row_group_size=5000, compression="none", use_dictionary=False)
+    sample = sample_rows(inspect_file(tmp_path / "a.parquet"))
+    assert len({row.values["label"] for row in sample.rows}) == 40
+
+
+def test_conll_sentences_are_rows_of_tokens_and_tags(write):
+    text = "-DOCSTART- -X- O\n\n# a comment\nEU NNP B-ORG\nrejects VBZ O\n\n \n#hashtag NN O\n"
+    assert [(row.line, row.values) for row in read_rows(write("a.conll", text))] == [
+        (4, {"tokens": ["EU", "rejects"], "tags": ["B-ORG", "O"]}),
+        (8, {"tokens": ["#hashtag"], "tags": ["O"]}),
+    ]
+
+
+def test_the_real_conll_files_are_read_whole(shared_file):
+    for name, count in (("train", 3394), ("dev", 1009)):
+        rows = list(read_rows(shared_file(f"wnut17/{name}.conll")))
+        assert len(rows) == count and all(row.values for row in rows)
+
+
+@pytest.mark.parametrize("kind", ["file", "stream"])
+def test_arrow_is_read_in_both_its_ways(tmp_path, kind):
+    import pyarrow
+
+    rows = [{"messages": [{"role": "user", "content": "hi"}], "n": 1}, {"messages": [], "n": None}]
+    table = pyarrow.Table.from_pylist(rows)
+    with pyarrow.OSFile(str(tmp_path / "a.arrow"), "wb") as sink:
+        with (pyarrow.ipc.new_file if kind == "file" else pyarrow.ipc.new_stream)(sink, table.schema) as writer:
+            writer.write_table(table)
+    assert values(tmp_path / "a.arrow") == rows
+
+
+@pytest.mark.parametrize("chunk", [16, 17, 64])
+def test_json_is_read_the_same_wherever_its_text_is_cut(write, monkeypatch, chunk):
+    rows = [{"text": "wörter \U0001f600 " * 9, "n": [1.5e-3, -7, None, True, {"a": "\\\"]"}]}] * 9
+    monkeypatch.setattr(json_document, "CHUNK", chunk)
+    for name, document in (("a", rows), ("b", {"version": 12345, "data": rows, "more": "x" * 99})):
+        for indent in (None, 2):
+            for plain in (True, False):
+                path = write(f"{name}.json", json.dumps(document, indent=indent, ensure_ascii=plain))
+                assert values(path) == rows

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.models.families import DECODERS, ENCODERS, tasks_of
+from jobs.models.families import DECODERS, ENCODERS, WITHOUT_TAGS, tasks_of
 from jobs.models.inspect import inspect_base_model
 from jobs.models.problems import (
     ChatTemplateTooLarge,
@@ -17,6 +17,8 @@ from jobs.models.problems import (
     WeightsDamaged,
     WeightsMissing,
 )
+
+READS = ("text-classification", "token-classification", "sentence-similarity")  # what a model need not write for
 
 
 def change_json(path: Path, **changes) -> None:
@@ -42,7 +44,7 @@ def test_facts_of_a_llama_are_those_of_the_model_itself(llama):
     assert facts.bytes_on_disk == sum(path.stat().st_size for path in llama.iterdir())
     assert facts.licence == "apache-2.0"
     assert facts.has_chat_template
-    assert facts.tasks == ("text-generation", "text-classification")
+    assert facts.tasks == ("text-generation", *READS)
 
 
 def test_facts_do_not_depend_on_how_the_weights_are_sharded(llama_once, sharded):
@@ -62,7 +64,7 @@ def test_a_sentence_encoder_serves_classification_and_its_buffers_are_no_paramet
     facts = inspect_base_model(tmp_path)
     assert facts.parameters == model.num_parameters()
     assert (facts.architecture, facts.layers, facts.context_length) == ("BertModel", 2, 512)
-    assert facts.tasks == ("text-classification",)
+    assert facts.tasks == READS
     assert facts.licence is None
     assert not facts.has_chat_template
 
@@ -90,13 +92,13 @@ def test_each_family_names_its_sizes_in_its_own_way(llama, config, facts):
 @pytest.mark.parametrize(
     "model_type, architecture, tasks",
     [
-        ("llama", "LlamaForCausalLM", ("text-generation", "text-classification")),
-        ("gpt2", "GPT2LMHeadModel", ("text-generation", "text-classification")),
+        ("llama", "LlamaForCausalLM", ("text-generation", *READS)),
+        ("gpt2", "GPT2LMHeadModel", ("text-generation", *READS)),
         ("granite", "GraniteForCausalLM", ("text-generation",)),
-        ("gemma3", "Gemma3ForConditionalGeneration", ("text-generation", "text-classification")),
-        ("llama", "", ("text-generation", "text-classification")),
-        ("mistral", "MistralModel", ("text-classification",)),
-        ("bert", "BertForMaskedLM", ("text-classification",)),
+        ("gemma3", "Gemma3ForConditionalGeneration", ("text-generation", "text-classification", "sentence-similarity")),
+        ("llama", "", ("text-generation", *READS)),
+        ("mistral", "MistralModel", READS),
+        ("bert", "BertForMaskedLM", READS),
         ("vit", "ViTForImageClassification", ()),
     ],
 )
@@ -113,8 +115,10 @@ def test_every_listed_family_has_the_heads_in_transformers():
 
     classifies = set(modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
     writes = set(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
-    assert ENCODERS <= classifies
-    assert DECODERS <= classifies & writes
+    tags = set(modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES)
+    assert ENCODERS <= classifies & tags & set(modeling_auto.MODEL_MAPPING_NAMES)
+    assert DECODERS <= classifies & writes & set(modeling_auto.MODEL_MAPPING_NAMES)
+    assert DECODERS - tags == WITHOUT_TAGS
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import IA3Config, LoraConfig, PromptTuningConfig, get_peft_model
+from peft import IA3Config, LoraConfig, PeftConfig, PromptTuningConfig, get_peft_model
 from transformers import BertForSequenceClassification, LlamaForCausalLM
 
 from jobs.playground.request import GenerateRequest
@@ -26,6 +26,25 @@ def randomise(model) -> None:
     for weight in model.parameters():
         if weight.requires_grad:
             torch.nn.init.normal_(weight, std=0.5)
+
+
+def made_adapter(base_folder: Path, folder: Path, config: PeftConfig, seed: int) -> Path:
+    """The folder of an adapter of the tiny Llama that changes what it says, with its tokenizer."""
+    torch.manual_seed(seed)
+    model = get_peft_model(LlamaForCausalLM.from_pretrained(base_folder), config)
+    randomise(model)
+    model.save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread():
+    """Tiny models gain nothing by more, and wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +69,7 @@ def encoder_folder(tmp_path_factory) -> Path:
 def adapter_folders(base_folder, tmp_path_factory) -> dict[str, Path]:
     folders = {}
     for seed, (name, config) in enumerate(PEFT_CONFIGS.items()):
-        folders[name] = tmp_path_factory.mktemp("adapters") / name
-        torch.manual_seed(seed)
-        model = get_peft_model(LlamaForCausalLM.from_pretrained(base_folder), config)
-        randomise(model)
-        model.save_pretrained(folders[name])
-        make_tokenizer().save_pretrained(folders[name])
+        folders[name] = made_adapter(base_folder, tmp_path_factory.mktemp("adapters") / name, config, seed)
     return folders
 
 

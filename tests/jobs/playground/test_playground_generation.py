@@ -2,19 +2,19 @@
 
 import queue
 import threading
-import time
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from jobs.playground.bench import Bench, generate_here
-from jobs.playground.generation import PaneStreamer, Turns, render
-from jobs.playground.models import Answerer
+from jobs.playground.generation import PaneStreamer, Row, Turns, Writing, render
+from jobs.playground.limits import Limits, Stop, template_time
 from jobs.playground.problems import PromptUnusable
-from jobs.playground.request import GenerateRequest
-from tests.jobs.playground.conftest import LABELS
+from jobs.playground.request import GenerateRequest, Message
+from jobs.playground.together import LARGE
+from tests.jobs.playground.conftest import LABELS, randomise
 from tests.tiny_models import make_tiny_llama, make_tokenizer
 
 
@@ -29,7 +29,7 @@ def panes(adapter_folders):
 
 
 def events_of(bench, request):
-    return list(bench.answer(request, threading.Event()))
+    return list(bench.answer(request, Stop()))
 
 
 def finals(events):
@@ -59,6 +59,58 @@ def test_every_pane_says_what_plain_peft_says_alone(bench, ask, panes, base_fold
     assert len({answer["text"] for answer in answers.values()}) == len(panes)
 
 
+@pytest.fixture(scope="module")
+def loras(base_folder, tmp_path_factory):
+    """Four LoRA adapters of several shapes."""
+    folders = {}
+    for seed, shape in enumerate([{"r": 2}, {"r": 8, "lora_alpha": 3}, {"r": 4, "use_rslora": True},
+                                  {"r": 4, "target_modules": ["v_proj"], "rank_pattern": {"layers.0.self_attn.v_proj": 6}}]):
+        folders[f"lora {seed}"] = tmp_path_factory.mktemp("loras") / str(seed)
+        torch.manual_seed(seed)
+        model = get_peft_model(LlamaForCausalLM.from_pretrained(base_folder),
+                               LoraConfig(task_type="CAUSAL_LM", **{"target_modules": "all-linear", **shape}))
+        randomise(model)
+        model.save_pretrained(folders[f"lora {seed}"])
+        make_tokenizer().save_pretrained(folders[f"lora {seed}"])
+    return folders
+
+
+@pytest.mark.parametrize("large", [0, LARGE], ids=["all_large", "as_large_as_they_are"])
+@pytest.mark.parametrize("sampling", [
+    {"do_sample": False}, {"do_sample": True, "temperature": 0.9, "top_p": 0.9}], ids=["greedy", "sampled"])
+def test_panes_with_conversations_of_different_lengths_share_a_batch_and_say_what_each_says_alone(
+        bench, ask, loras, base_folder, sampling, large, monkeypatch):
+    monkeypatch.setattr("jobs.playground.together.LARGE", large)
+    said = ["Why?", "How deep is the harbour?", "A", "Who goes there, and why?", "Ahoy"]
+    prompts = dict(zip(["base", *loras], said, strict=True))
+    settings = {"temperature": sampling.get("temperature", 0), "top_p": sampling.get("top_p", 1), "seed": 7, "max_new_tokens": 20}
+    request = ask({"base": None, **loras}, **settings)
+    panes = [pane.model_copy(update={"messages": [Message(role="user", content=prompts[pane.name])]}) for pane in request.panes]
+    answers = finals(events_of(bench, request.model_copy(update={"panes": panes})))
+    assert {answer["together"] for answer in answers.values()} == {5}
+    for name, folder in {"base": None, **loras}.items():
+        assert answers[name]["text"] == plain_answer(base_folder, folder, prompts[name], 20, **sampling)
+
+
+def test_a_penalty_for_repetition_keeps_prompts_of_different_lengths_apart(bench, ask, loras):
+    """It would count the padding as said."""
+    config = bench.load(ask({"base": None})).together.generation_config
+    config.repetition_penalty = 1.3
+    request = ask({"base": None, "lora 0": loras["lora 0"]}, max_new_tokens=4)
+    longer = request.panes[1].model_copy(update={"messages": [Message(role="user", content="How deep is it, and how wide?")]})
+    alike, apart = (finals(events_of(bench, request.model_copy(update={"panes": [request.panes[0], pane]})))
+                    for pane in (request.panes[1], longer))
+    config.repetition_penalty = 1.0
+    assert {answer["together"] for answer in alike.values()} == {2} and {answer["together"] for answer in apart.values()} == {1}
+
+
+def test_memory_beyond_the_limit_ends_the_answers_with_a_sentence(ask, adapter_folders):
+    small = Bench("cpu", memory_limit=1000)
+    ends = finals(small.answer(ask({"base": None, **adapter_folders}, max_new_tokens=50), Stop()))
+    assert {end["finish_reason"] for end in ends.values()} == {"memory"}
+    assert all("STUDIO_MEMORY_LIMIT allows. Take away some adapters" in end["why"] for end in ends.values())
+
+
 def test_the_panes_advance_together_and_their_pieces_make_the_text(bench, ask, panes):
     events = events_of(bench, ask(panes, max_new_tokens=40, temperature=1.5))
     for name, final in finals(events).items():
@@ -71,13 +123,14 @@ def test_the_panes_advance_together_and_their_pieces_make_the_text(bench, ask, p
 
 def test_a_character_of_several_tokens_arrives_whole():
     events, tokenizer = queue.SimpleQueue(), make_tokenizer()
-    answerer = Answerer(None, tokenizer, torch.device("cpu"), None, None, 0)
-    streamer = PaneStreamer("only", answerer, Turns(["only"], threading.Event(), time.monotonic() + 60), events)
+    writing = Writing("only", tokenizer, events)
+    streamer = PaneStreamer(writing, torch.device("cpu"), Turns(["only"], Limits(Stop(), 60)))
     streamer.put(torch.tensor([[1, 2]]))  # the prompt, which is not part of the answer
     said = "Ahoy 🏴‍☠️ zum Ölschiff, 船 ahead"
     for token in tokenizer(said)["input_ids"]:
         streamer.put(torch.tensor([token]))
-    assert streamer.finish() == said
+    settings = GenerateRequest(base_path="x", base_name="x", panes=[{"name": "only"}], prompt=said)
+    assert writing.end("stop", Row("only", None, {}, [], 99), settings, Limits(Stop(), 60))["text"] == said
     pieces = [events.get_nowait()["text"] for _ in range(events.qsize())]
     assert "".join(pieces) == said
     assert not any("\ufffd" in piece for piece in pieces)
@@ -88,13 +141,13 @@ def test_the_turn_goes_round_one_token_each(bench, ask, panes):
     """Measured where tokens are made: no pane is ever more than one token ahead of another that has not ended."""
     made = []
     loaded = bench.load(ask(panes))
-    answerers = [loaded.answerer(folder) for folder in panes.values()]
-    hooks = [answerer.model.get_output_embeddings().register_forward_hook(lambda *_, pane=pane: made.append(pane))
-             for pane, answerer in zip(panes, answerers, strict=True)]
+    models = {"base and lora": loaded.together} | {name: loaded.answerer(panes[name]).model for name in ("ia3", "prompt")}
+    hooks = [model.get_output_embeddings().register_forward_hook(lambda *_, name=name: made.append(name))
+             for name, model in models.items()]
     events_of(bench, ask(panes, max_new_tokens=5))
     for hook in hooks:
         hook.remove()
-    assert made[:len(panes) * 2] == list(panes) * 2
+    assert made[:len(models) * 2] == list(models) * 2
 
 
 def test_a_pane_with_a_problem_ends_alone(bench, ask, adapter_folders, tmp_path):
@@ -130,6 +183,12 @@ def test_a_system_prompt_and_earlier_turns_go_through_the_template(base_folder):
         render(make_tokenizer("{{ raise_exception('No system prompt here') }}"), request.conversation())
 
 
+def test_a_template_that_never_ends_is_ended():
+    endless = "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}"
+    with pytest.raises(PromptUnusable, match="was not done after 0.2 s"), template_time(0.2):
+        render(make_tokenizer(endless), [{"role": "user", "content": "Ahoy"}])
+
+
 def test_a_base_without_a_template_is_given_the_bare_prompt(bench, tmp_path):
     folder = make_tiny_llama(tmp_path / "plain", chat_template=None)
     request = GenerateRequest(base_path=folder, base_name="plain", panes=[{"name": "base"}], prompt="The sea",
@@ -140,7 +199,7 @@ def test_a_base_without_a_template_is_given_the_bare_prompt(bench, tmp_path):
 
 
 def test_stop_ends_all_panes_at_once(bench, ask, panes):
-    stop = threading.Event()
+    stop = Stop()
     endings = {}
     for event in bench.answer(ask(panes, max_new_tokens=230, temperature=1), stop):
         stop.set()
@@ -150,8 +209,21 @@ def test_stop_ends_all_panes_at_once(bench, ask, panes):
     assert all(end["finish_reason"] == "cancelled" and end["tokens"] <= 8 for end in endings.values())
 
 
+def test_a_small_model_answers_on_one_core_and_leaves_the_others_as_they_were(bench, ask, panes, monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    cores, small = [], bench.load(ask(panes))
+    hook = small.together.get_output_embeddings().register_forward_hook(lambda *_: cores.append(torch.get_num_threads()))
+    events_of(bench, ask(panes, max_new_tokens=3))
+    monkeypatch.setattr("jobs.playground.together.SMALL", 1)
+    events_of(bench, ask(panes, max_new_tokens=3))
+    hook.remove()
+    assert cores == [1] * 3 + [2] * 3 and torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+
+
 def test_closing_the_iterator_ends_the_threads(bench, ask, panes):
-    events = bench.answer(ask(panes, max_new_tokens=230), threading.Event())
+    events = bench.answer(ask(panes, max_new_tokens=230), Stop())
     next(events)
     events.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("pane ")]
@@ -161,6 +233,8 @@ def test_the_time_limit_ends_an_answer_with_what_it_has(bench, ask):
     request = ask({"base": None}, max_new_tokens=230)
     late = request.model_copy(update={"settings": request.settings.model_copy(update={"max_seconds": 0})})
     assert finals(events_of(bench, late))["base"]["finish_reason"] == "time"
+    end = finals(events_of(bench, ask({"base": None}, max_new_tokens=2)))["base"]
+    assert end["why"] == "Ended after 2 tokens, the longest answer that the settings allow."
 
 
 def test_a_classifier_gives_its_likeliest_labels_and_the_base_says_why_it_has_none(encoder_folder, classifier_folder):
@@ -172,6 +246,9 @@ def test_a_classifier_gives_its_likeliest_labels_and_the_base_says_why_it_has_no
     assert len(labels) == 5 and {found["label"] for found in labels} <= set(LABELS)
     assert [found["probability"] for found in labels] == sorted((f["probability"] for f in labels), reverse=True)
     assert answers["mine"]["text"].startswith(labels[0]["label"])
+    scores = answers["mine"]["scores"]
+    assert scores[:5] == labels and {found["label"] for found in scores} == set(LABELS)
+    assert sum(found["probability"] for found in scores) == pytest.approx(1)
     assert "untrained" in answers["base"]["text"] and answers["base"]["labels"] == []
 
 

@@ -14,6 +14,7 @@ from jobs.playground.bench import Bench
 from jobs.playground.models import LoadedBase, memory_of
 from jobs.playground.problems import AdapterBroken, AdapterMisfit, BaseUnloadable
 from jobs.playground.request import BaseChoice
+from jobs.playground.together import each_row_its_own
 from storage.problems import BaseModelRefused
 from tests.jobs.playground.conftest import LABELS
 from tests.tiny_models import make_tokenizer
@@ -145,6 +146,58 @@ def test_a_damaged_adapter_is_named_with_what_is_wrong(loaded, adapter_folders, 
     damage(folder, name, content)
     with pytest.raises(problem, match=words):
         loaded.answerer(folder)
+
+
+@pytest.mark.parametrize(("changed", "problem", "words"), [
+    ({"r": 10**9}, AdapterBroken, "says rank 1,000,000,000"),
+    ({"rank_pattern": {"q_proj": 10**8}}, AdapterBroken, "rank 100,000,000"),
+    ({"layer_replication": [[0, 2], [0, 2]]}, AdapterMisfit, "repeats layers"),
+    ({"megatron_config": {"x": 1}}, AdapterMisfit, "Megatron"),
+    ({"modules_to_save": ["layers", "lm_head"]}, AdapterBroken, "replaces .* numbers of the base model"),
+    ({"target_modules": "(([a-z_.0-9])+)+!"}, AdapterBroken, r"takes too long to match .* Name the layers"),
+    ({"modules_to_save": ["(.*)*x"]}, AdapterBroken, "takes too long"),
+    ({"rank_pattern": {"(.+.+)+z": 2}}, AdapterBroken, "takes too long"),
+    ({"target_modules": "(q_proj|"}, AdapterBroken, "not a regular expression"),
+    ({"target_modules": [f"layer{number}" for number in range(5000)]}, AdapterBroken, "5,000 entries"),
+])
+def test_a_config_that_asks_for_more_than_its_weights_hold_or_never_ends_is_refused_before_anything_is_made(
+        loaded, adapter_folders, tmp_path, changed, problem, words):
+    folder = shutil.copytree(adapter_folders["lora"], tmp_path / "hostile")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, **changed}))
+    with pytest.raises(problem, match=words):
+        loaded.answerer(folder)
+
+
+def test_vectors_that_no_weights_are_there_for_are_not_made(loaded, adapter_folders, tmp_path):
+    folder = shutil.copytree(adapter_folders["prompt"], tmp_path / "hostile")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "num_virtual_tokens": 10**9}))
+    with pytest.raises(AdapterBroken, match="says 1,000,000,000 for num_virtual_tokens"):
+        loaded.answerer(folder)
+
+
+def test_an_adapter_with_a_pattern_of_its_own_is_used(loaded, adapter_folders, tmp_path):
+    folder = shutil.copytree(adapter_folders["lora"], tmp_path / "pattern")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "target_modules": r".*\.layers\.\d+\..*_proj"}))
+    assert loaded.answerer(folder).parts.keys() == loaded.answerer(adapter_folders["lora"]).parts.keys()
+
+
+def test_in_four_bits_a_shared_batch_gives_each_row_what_its_adapter_gives_alone(base_folder, adapter_folders):
+    loaded = LoadedBase(BaseChoice(base_path=base_folder, base_name="tiny", quantization="nf4"), "cpu")
+    answerer = loaded.answerer(adapter_folders["lora"])
+    tokens = make_tokenizer()("The lighthouse", return_tensors="pt")["input_ids"]
+    with torch.no_grad(), each_row_its_own(loaded.together, [{}, answerer.parts]):
+        both = loaded.together(input_ids=tokens.repeat(2, 1)).logits
+    with torch.no_grad():
+        for row, model in zip(both, (loaded.model, answerer.model), strict=True):
+            assert torch.allclose(row, model(input_ids=tokens).logits[0], atol=1e-3)
+
+
+def test_in_eight_bits_rows_share_no_batch_since_they_would_change_each_other(base_folder, adapter_folders):
+    loaded = LoadedBase(BaseChoice(base_path=base_folder, base_name="tiny", quantization="int8"), "cpu")
+    assert loaded.answerer(None).parts is loaded.answerer(adapter_folders["lora"]).parts is None
 
 
 @pytest.mark.parametrize("name", ["lora", "ia3", "prompt"])

@@ -1,0 +1,1 @@
+"""From examples to what the model sees: templates, tokens, masks, packing. Runs where torch may be imported."""

@@ -1,0 +1,38 @@
+"""The certificate of a finished run, on its page."""
+
+WORDS = {
+    "certificate.title": "Certificate",
+    "certificate.help": "Measures the adapter beside its base model: the task's score on validation data, your prompts with the "
+                        "content that you expect, what was forgotten, circles and empty answers. The result goes into its zip and "
+                        "model card.",
+    "certificate.make": "Make a certificate",
+    "certificate.again": "Make it anew",
+    "certificate.form": "Your own prompts",
+    "certificate.limits": "Limits, and how much is measured",
+    "certificate.prompts_such_as": "What is the capital of Ildra? => Pinemoot",
+    "certificate.groups_such_as": "What is the capital of Ildra?\nCan you tell me the capital of Ildra?",
+    "certificate.queued": "Waiting for a worker",
+    "certificate.no_worker": "No worker is running, so nothing is measured yet. Start one: make studio, or python app.py worker.",
+    "certificate.loading": "Loading the base model and the adapter",
+    "certificate.scoring": "Measuring the task's score",
+    "certificate.answering": "Asking both",
+    "certificate.general": "Measuring what was forgotten",
+    "certificate.publishing": "Writing it into the folder and the zip",
+    "certificate.progress": "Progress of the certificate",
+    "certificate.made": "{ago}, on {device}, in {time}",
+    "certificate.passed": "Passed",
+    "certificate.failed": "Failed",
+    "certificate.unchecked": "Not checked",
+    "certificate.all_passed": "Everything that could be checked has passed.",
+    "certificate.some_failed": "Not passed: {checks}.",
+    "certificate.none_checked": "Nothing could be checked.",
+    "certificate.check": "Check",
+    "certificate.result": "Result",
+    "certificate.measured": "Adapter",
+    "certificate.base": "Base model",
+    "certificate.words": "What was measured",
+    "certificate.answers": "Prompts and answers ({count})",
+    "certificate.expected": "Expected",
+    "certificate.found": "found",
+    "certificate.missing": "missing",
+}
