@@ -20,9 +20,9 @@ from storage.problems import StudioError, TrainingStopped
 
 log = logging.getLogger("studio.forecast")
 
-PATIENCE = 120  # seconds for an answer
+PATIENCE = 300  # seconds for an answer: on a busy machine some seconds' work takes minutes
 IDLE = 600      # seconds without a question, after which the process gives its memory back
-NICENESS = 5    # pages go first
+NICENESS = 2    # pages go first, and training, which nobody waits for at the page, after it
 KEPT = 500      # answers
 
 
