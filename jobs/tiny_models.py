@@ -29,13 +29,13 @@ def make_tokenizer(chat_template: str | None = CHAT_TEMPLATE):
 
 
 def make_tiny_llama(folder: Path, chat_template: str | None = CHAT_TEMPLATE, positions: int = 256, key_value_heads: int = 2,
-                    spread: float = USUAL, dropout: float = 0.1) -> Path:
-    """A Llama of two layers and 64 dimensions, as a folder that the studio takes as a base model; it reads `positions` bytes."""
+                    spread: float = USUAL, dropout: float = 0.1, width: int = 64) -> Path:
+    """A Llama of two layers and 64 dimensions or so, as a folder that the studio takes as a base model; it reads `positions` bytes."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = make_tokenizer(chat_template)
     return _save(folder, tokenizer, LlamaForCausalLM, LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=2 * width, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=key_value_heads, max_position_embeddings=positions, tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None, initializer_range=spread,
         classifier_dropout=dropout))

@@ -87,14 +87,18 @@ class BaseStep:
         """The dropdown with what is on the shelf now, one of it chosen (the wanted, else the first usable), and its facts."""
         entries = self.services.shelf.list()
         names = [entry.name for entry in entries]
-        first = next((entry.name for entry in entries if entry.facts), names[0] if names else None)
         # a recipe may name a folder that is not on the shelf: it stays a choice, so that the run can be repeated
         extra = [wanted] if wanted and wanted not in names else []
-        chosen = wanted or first
+        chosen = wanted or self.first()
         return {
             self.chosen: gr.Dropdown([*names, *extra], value=chosen),
             self.facts: facts_line(next((entry for entry in entries if entry.name == chosen), None)),
         }
+
+    def first(self) -> str | None:
+        """The first on the shelf that can be used, else the first; None where the shelf is empty."""
+        entries = self.services.shelf.list()
+        return next((entry.name for entry in [*(entry for entry in entries if entry.facts), *entries]), None)
 
     def _get(self, wanted: str) -> dict:
         if wanted.startswith(("/", ".", "~")) or Path(wanted).is_dir():

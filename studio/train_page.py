@@ -202,7 +202,7 @@ class TrainPage:
         method_settings.r=64.
         """
         fresh = {self.page_key: uuid.uuid4().hex, self.address: "", **self.base.go_on(), **self.adapter.choose(),
-                 **self.start.opened(owner), self.settings.precision: self._precision(Recipe(**NO_DATA))}
+                 **self.start.opened(owner)}
         form = json.loads(unanswered or "[]")
         if len(form) == len(self._inputs()):  # else it is of another version of the studio
             return {**fresh, **self._send_again(form)}
@@ -212,10 +212,10 @@ class TrainPage:
             return {**fresh, **(self._with_data(wanted) if wanted.get("data") else self._with_base(wanted)),
                     **(self._with_method(wanted) if wanted.get("method") else {})}
         if not run_id and not adapter:
-            return {**fresh, **self.base.choose()}
+            return {**fresh, **self._with_base({})}
         filled = attempt(self._recipe_of, run_id) if run_id else attempt(self._recipe_on_from, adapter)
         if filled.problems:
-            return {**fresh, **self.base.choose(), self.start.problems: problem_box(list(filled.problems))}
+            return {**fresh, **self._with_base({}), self.start.problems: problem_box(list(filled.problems))}
         return {**fresh, **self.fill(filled.value)}
 
     def example_clicked(self) -> dict:
@@ -328,7 +328,7 @@ class TrainPage:
         if not started.problems:
             return {self.address: started.value}
         filled = attempt(lambda: self.fill(read_recipe(self.read(values))))
-        return {**(filled.value or self.base.choose()), self.start.problems: self._told(values, started.problems)}
+        return {**(filled.value or self._with_base({})), self.start.problems: self._told(values, started.problems)}
 
     def _example(self) -> Recipe:
         recipe = read_recipe_file(EXAMPLE)
@@ -350,14 +350,20 @@ class TrainPage:
         }
 
     def _with_base(self, wanted: Mapping[str, str]) -> dict:
-        names = [entry.name for entry in self.services.shelf.list()]
-        return self.base.choose(wanted["base"] if wanted.get("base") in names else None)
+        chosen = self._base_of(wanted)
+        recipe = Recipe(**NO_DATA | {"base_model": chosen or "-"})
+        return {**self.base.choose(chosen), self.settings.precision: self._precision(recipe)}
+
+    def _base_of(self, wanted: Mapping[str, str]) -> str | None:
+        """The base model that a link names, if it is on the shelf, else the usual one."""
+        named = wanted.get("base")
+        return named if named in [entry.name for entry in self.services.shelf.list()] else self.base.first()
 
     def _with_method(self, wanted: Mapping[str, str]) -> dict:
         chosen = attempt(recipe_of_link, wanted)
         if chosen.problems:
             return {self.start.problems: problem_box(by_titles(list(chosen.problems), [wanted["method"]]))}
-        recipe = chosen.value
+        recipe = chosen.value.model_copy(update={"base_model": self._base_of(wanted) or "-"})
         return {**self.picker.choose(recipe.method, recipe.task, recipe.quantization), **self.settings.fill(recipe),
                 **self.sweep.clear(recipe.method), self.settings.precision: self._precision(recipe)}
 
