@@ -26,8 +26,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.peers import work
-
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS, ROWS = 5, 400
 STUDIO, FACTORY, BY_HAND = "studio", "llama-factory", "by-hand"
@@ -63,7 +61,7 @@ def measure(arguments: list[str]) -> dict:
     base_loss = rounds[0].pop("base")
     for record in rounds:
         record.pop("base", None)
-    check_tokens(rounds)
+    check_tokens(rounds, model["rows"])
     figures = judge(rounds, "eval_loss")
     return {**figures, "model": model, "rounds": options.rounds, "by_hand": " ".join(tools.get(BY_HAND, [])),
             "probe_tokens_per_second": probed, "eval_loss_base_model": round(base_loss, 4), **told(rounds)}
@@ -114,10 +112,9 @@ def speed(figures: dict) -> float:
     return figures["real_tokens"] / figures["train_seconds"]
 
 
-def check_tokens(rounds: list[dict[str, dict]]) -> None:
+def check_tokens(rounds: list[dict[str, dict]], rows: int) -> None:
     """All must have trained on the same tokens, give or take the end token of each row."""
     counts = {(name, figures["real_tokens"]) for record in rounds for name, figures in record.items()}
-    rows = max(figures["steps"] for record in rounds for figures in record.values()) * work.BATCH
     if max(count for _, count in counts) - min(count for _, count in counts) > rows:
         sys.exit(f"The tools did not train on the same tokens: {sorted(counts)}.")
 

@@ -6,9 +6,13 @@ import time
 from pathlib import Path
 
 import psutil
-from transformers import Trainer, TrainerCallback
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel, Trainer, TrainerCallback
 
 from bench.peers import work
+
+IGNORED = -100  # a label that the loss leaves out
 
 
 class Clock(TrainerCallback):
@@ -40,13 +44,33 @@ def chosen() -> argparse.Namespace:
 
 def arguments(options: argparse.Namespace) -> dict:
     """The settings that all tools have in common, with the chosen ones; all else is left to the library."""
-    own = {"bf16": options.bf16, "gradient_checkpointing": options.checkpointing}
+    given = work.read(options.work)
+    own = {"bf16": given.on_gpu or options.bf16, "gradient_checkpointing": options.checkpointing}
     return dict(
-        output_dir=str(options.out / "training"), num_train_epochs=work.EPOCHS, per_device_train_batch_size=work.BATCH,
-        learning_rate=work.RATE, lr_scheduler_type="linear", warmup_steps=0, weight_decay=0.0, seed=work.SEED, use_cpu=True,
+        output_dir=str(options.out / "training"), num_train_epochs=work.EPOCHS, per_device_train_batch_size=given.batch,
+        learning_rate=work.RATE, lr_scheduler_type="linear", warmup_steps=0, weight_decay=0.0, seed=work.SEED,
+        use_cpu=not given.on_gpu,
         report_to=[], disable_tqdm=True, include_num_input_tokens_seen="non_padding",
         **{name: value for name, value in own.items() if value is not None},
         **({"train_sampling_strategy": "group_by_length"} if options.group else {}))
+
+
+def base_model(folder: Path) -> PreTrainedModel:
+    """The work's base model: in fp32 on a processor, in bf16 on a GPU, or in nf4."""
+    given = work.read(folder)
+    dtype = torch.bfloat16 if given.on_gpu else torch.float32
+    bits = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+                              bnb_4bit_compute_dtype=dtype) if given.nf4 else None
+    return AutoModelForCausalLM.from_pretrained(folder / "base", dtype=dtype, quantization_config=bits,
+                                                device_map={"": 0 if given.on_gpu else "cpu"} if bits else None)
+
+
+def rows_of(folder: Path, tokenizer) -> Dataset:
+    """The work's rows as tokens, with the loss on the answers."""
+    most = work.read(folder).max_length
+    encoded = [(ids[:most], prompt) for ids, prompt in work.encode(tokenizer, folder / "train.jsonl")]
+    return Dataset.from_list([{"input_ids": ids, "attention_mask": [1] * len(ids), "labels": [IGNORED] * prompt + ids[prompt:]}
+                              for ids, prompt in encoded])
 
 
 def train(trainer: Trainer, out: Path, *libraries: str) -> None:

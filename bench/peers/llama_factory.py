@@ -46,6 +46,7 @@ def installed(python: Path) -> dict:
 
 def main(folder: Path, out: Path) -> dict:
     """Train on the work in `folder`; data, settings and what comes out are in `out`."""
+    given = work.read(folder)
     rows = [work.learnt(row) for row in work.read_rows(folder / "train.jsonl")]
     rows = [{"instruction": prompt, "input": "", "output": answer} for prompt, answer in rows]
     (out / "rows.json").write_text(json.dumps(rows), "utf-8")
@@ -53,10 +54,11 @@ def main(folder: Path, out: Path) -> dict:
     (out / "train.yaml").write_text(yaml.safe_dump({
         "model_name_or_path": str(folder / "base"), "stage": "sft", "do_train": True, "finetuning_type": "lora",
         "lora_rank": work.RANK, "lora_alpha": work.ALPHA, "lora_target": "all", "dataset_dir": str(out), "dataset": "rows",
-        "template": "empty", "cutoff_len": work.MAX_LENGTH, "output_dir": str(out / "training"), "seed": work.SEED,
-        "num_train_epochs": work.EPOCHS, "per_device_train_batch_size": work.BATCH, "learning_rate": work.RATE,
+        "template": "empty", "cutoff_len": given.max_length, "output_dir": str(out / "training"), "seed": work.SEED,
+        "num_train_epochs": work.EPOCHS, "per_device_train_batch_size": given.batch, "learning_rate": work.RATE,
         "lr_scheduler_type": "linear", "warmup_steps": 0, "weight_decay": 0.0, "logging_steps": 1, "report_to": "none",
-        "plot_loss": False, "include_num_input_tokens_seen": "non_padding"}), "utf-8")
+        "plot_loss": False, "include_num_input_tokens_seen": "non_padding",
+        "bf16": given.on_gpu, **({"quantization_bit": 4} if given.nf4 else {})}), "utf-8")
     log, to_first_step = out / "training" / "trainer_log.jsonl", None
     launched = time.monotonic()
     process = subprocess.Popen([ENVIRONMENT / "bin" / "llamafactory-cli", "train", str(out / "train.yaml")], stdout=sys.stderr,

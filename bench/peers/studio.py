@@ -24,12 +24,14 @@ TEMPLATE = "{% for message in messages %}{{ message['content'] }}{{ '\n' if mess
 
 def main(folder: Path, out: Path) -> dict:
     """Train on the work in `folder`; the home is in `out`."""
+    given = work.read(folder)
     recipe = {
         "name": "against", "base_model": str(folder / "base"), "task": "text-generation", "chat_template": TEMPLATE,
         "dataset": {"source": str(folder / "train.jsonl"), "validation": 0},
         "method": "lora", "method_settings": {"r": work.RANK, "lora_alpha": work.ALPHA, "target_modules": "all-linear"},
-        "training": {"epochs": work.EPOCHS, "learning_rate": work.RATE, "batch_size": work.BATCH, "max_length": work.MAX_LENGTH,
+        "training": {"epochs": work.EPOCHS, "learning_rate": work.RATE, "batch_size": given.batch, "max_length": given.max_length,
                      "warmup": 0},
+        "quantization": "nf4" if given.nf4 else "none",
         "seed": work.SEED}
     launched = time.time()
     process = start(recipe, out)
