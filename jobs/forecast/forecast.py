@@ -23,7 +23,9 @@ from jobs.methods import find_method
 from jobs.methods.full import FULL
 from jobs.models.inspect import width_of
 from jobs.precision import numbers_of
+from jobs.preparing.widths import padded, step_of
 from jobs.recipe import Recipe
+from jobs.training_problems import PREFERENCES
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 GRAINS = {"cuda": 512, "cpu": 64}  # bytes: what torch's allocators give out
@@ -76,7 +78,10 @@ def trace_recipe(recipe: Recipe, config, folder: Path | None, device: str, known
     config = config_for(recipe, config, known)
     context = context_of(recipe, known, folder)
     dtype = DTYPES[numbers.base_precision]
-    batch = Batch(recipe.training.batch_size, length_of(recipe, known))
+    length = length_of(recipe, known)
+    if recipe.task == "text-generation" and known.format not in PREFERENCES:
+        length = padded(length, step_of(device, numbers.precision), recipe.training.max_length)
+    batch = Batch(recipe.training.batch_size, length)
     autocast = DTYPES[numbers.precision] if numbers.precision != "fp32" else None
     way = Way(loss=with_penalty(recipe, loss_of(recipe, known.format, batch)), states=States(recipe.training.optimizer, device),
               device=device, accumulation=recipe.training.accumulation, autocast=autocast, grain=GRAINS[device],

@@ -7,18 +7,22 @@ from transformers import AutoConfig
 
 from jobs.preparing.packing import positions
 from jobs.preparing.problems import BatchInvalid
+from jobs.preparing.widths import padded
 
 IGNORED = -100  # a label that the loss leaves out
 
 
 class TextCollator:
-    """A batch of `input_ids` and `labels`, padded on the right, with an `attention_mask`, or `position_ids` for packed rows."""
+    """A batch of `input_ids` and `labels`, padded on the right, with an `attention_mask`, or `position_ids` for packed rows.
 
-    def __init__(self, padding: int):
-        self.padding = padding
+    It is as wide as its longest row, or the next multiple of `step` that is not above `most`.
+    """
+
+    def __init__(self, padding: int, step: int = 1, most: int = 0):
+        self.padding, self.step, self.most = padding, step, most
 
     def __call__(self, rows: Sequence[dict]) -> dict[str, torch.Tensor]:
-        width = max(len(row["input_ids"]) for row in rows)
+        width = padded(max(len(row["input_ids"]) for row in rows), self.step, self.most)
         batch = {"input_ids": torch.tensor([row["input_ids"] + [self.padding] * (width - len(row["input_ids"])) for row in rows]),
                  "labels": torch.tensor([labels_of(row, width) for row in rows])}
         if "parts" in rows[0]:

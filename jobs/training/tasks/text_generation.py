@@ -13,6 +13,7 @@ from jobs.preparing.answers import Renderer, TemplateRefuses
 from jobs.preparing.collating import TextCollator
 from jobs.preparing.prepare import Encoded
 from jobs.preparing.texts import encode_texts
+from jobs.preparing.widths import step_of
 from jobs.training.answer_loss import add_answer_loss
 from jobs.training.base import load_base_model
 from jobs.training.context import TrainingContext
@@ -45,7 +46,8 @@ def render(messages: list[dict], tokenizer, answer_next: bool = False, tools: li
 
 
 def collator(context: TrainingContext) -> TextCollator:
-    return TextCollator(context.tokenizer.pad_token_id)
+    step = step_of(context.device, context.precision)
+    return TextCollator(context.tokenizer.pad_token_id, step, context.recipe.training.max_length)
 
 
 def build_trainer(model, train: Dataset, validation: Dataset | None, context: TrainingContext, arguments: dict):

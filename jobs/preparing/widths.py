@@ -1,0 +1,17 @@
+"""How wide the batches of a text model are. Without torch, so that a forecast can ask."""
+
+STEP = 32  # tokens
+
+
+def step_of(device: str, precision: str) -> int:
+    """Of what number of tokens the width of a batch is a multiple.
+
+    A processor with instructions for bf16 has its products prepared for each new shape (by oneDNN), which takes longer than the
+    padding does: with few widths the shapes are soon all known.
+    """
+    return STEP if device == "cpu" and precision == "bf16" else 1
+
+
+def padded(longest: int, step: int, most: int) -> int:
+    """The width of a batch whose longest row has so many tokens; rows are cut at `most`."""
+    return max(longest, min(most, -(-longest // step) * step))
