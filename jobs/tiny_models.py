@@ -30,7 +30,7 @@ def make_tokenizer(chat_template: str | None = CHAT_TEMPLATE):
 
 def make_tiny_llama(folder: Path, chat_template: str | None = CHAT_TEMPLATE, positions: int = 256, key_value_heads: int = 2,
                     spread: float = USUAL, dropout: float = 0.1, width: int = 64) -> Path:
-    """A Llama of two layers and 64 dimensions or so, as a folder that the studio takes as a base model; it reads `positions` bytes."""
+    """A Llama of two layers, as a folder that the studio takes as a base model: `width` dimensions, `positions` bytes to read."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = make_tokenizer(chat_template)

@@ -12,7 +12,7 @@ from jobs.forecast.step import REFERENCE
 from jobs.recipe import Recipe
 
 SFT_OUTPUTS, DPO_OUTPUTS = ("log_probs", "entropy", "is_top1"), ("log_probs", "entropy", "mean_logits", "is_top1")
-TURNS = 64  # of the loss head that are followed at most; they are held to be larger where it takes more
+TURNS = 256  # of the loss head that are followed at most; they are held to be larger where it takes more
 TEXTS = {"pairs": 2, "triplets": 3}  # texts in a row, that are compared
 
 
@@ -61,7 +61,7 @@ def every_answer(model, tokens: dict) -> torch.Tensor:
         answer_loss.set_answer_loss(base)
     logits = tokens["input_ids"].numel() * base.config.get_text_config().vocab_size
     with mock.patch.multiple(answer_loss, answers=lambda hidden, targets: (hidden.flatten(0, 1), targets.flatten()),
-                             AT_ONCE=max(answer_loss.AT_ONCE, logits // TURNS)):
+                             losses=lambda logits, *others: logits.sum(), AT_ONCE=max(answer_loss.AT_ONCE, logits // TURNS)):
         return model(**tokens, labels=tokens["input_ids"]).loss
 
 

@@ -8,13 +8,14 @@ import functools
 import types
 
 import torch
-from torch.nn.functional import linear, log_softmax
+from torch.nn.functional import linear
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
 from jobs.preparing.collating import IGNORED
 
-AT_ONCE = 4_000_000  # logits; more of them leave the processor's cache between two operations
+AT_ONCE = 4_000_000  # logits
+IN_CACHE = 500_000  # of them, in fp32
 CLOSE = 1e-3  # to the model's own loss, as a share of it
 OWN = "own_forward"  # of a model that has this loss: the forward that it came with
 
@@ -33,33 +34,46 @@ class AnswerLoss(torch.autograd.Function):
                                          for each, want in zip((hidden, weight, bias), wanted, strict=True))
         total, rows = torch.zeros((), device=hidden.device), max(1, AT_ONCE // len(weight))
         for turn in (slice(start, start + rows) for start in range(0, len(hidden), rows)):
-            logits = linear(hidden[turn], weight, bias)
-            computed_in = logits.dtype
-            if scale != 1 or softcap:
-                logits = logits.float().mul_(scale)
-            if softcap:
-                logits = logits.div_(softcap).tanh_().mul_(softcap)
-            scores, right = log_softmax(logits, dim=-1, dtype=torch.float32), targets[turn, None]
-            total -= scores.gather(1, right).sum()
-            if not any(wanted):
-                continue
-            back = scores.exp_().scatter_add_(1, right, scores.new_full(right.shape, -1))
-            if softcap:
-                back.mul_(1 - (logits / softcap).square_())
-            del logits
-            back = back.mul_(scale).to(computed_in) if scale != 1 else back.to(computed_in)
+            back = linear(hidden[turn], weight, bias)
+            total += losses(back, targets[turn], scale, softcap, any(wanted))
             if wanted[0]:
                 to_hidden[turn] = torch.matmul(back, weight)
             if wanted[1]:
                 to_weight += torch.matmul(back.T, hidden[turn])
             if wanted[2]:
                 to_bias += back.sum(0)
+            del back
         ctx.save_for_backward(to_hidden, to_weight, to_bias)
         return total
 
     @staticmethod
     def backward(ctx, gradient):
         return *(None if each is None else each.mul_(gradient) for each in ctx.saved_tensors), None, None, None, None
+
+
+def losses(logits: torch.Tensor, targets: torch.Tensor, scale: float, softcap: float | None, learning: bool) -> torch.Tensor:
+    """The sum of the losses of `logits` (tokens, vocabulary), which become its gradients where it learns.
+
+    All is worked out in fp32, for so few tokens at a time that it stays in the processor's cache.
+    """
+    total, rows = torch.zeros((), device=logits.device), max(1, IN_CACHE // logits.shape[1])
+    for part, right in zip(logits.split(rows), targets[:, None].split(rows), strict=True):
+        scores = part.float()
+        if scale != 1:
+            scores.mul_(scale)
+        if softcap:
+            bend = scores.div_(softcap).tanh_().square().neg_().add_(1)
+            scores.mul_(softcap)
+        scores.sub_(scores.amax(1, keepdim=True))
+        said = scores.gather(1, right)
+        sums = scores.exp_().sum(1, keepdim=True)
+        total += (sums.log() - said).sum()
+        if learning:
+            scores.div_(sums).scatter_add_(1, right, scores.new_full(right.shape, -1))
+            if softcap:
+                scores.mul_(bend)
+            part.copy_(scores.mul_(scale) if scale != 1 else scores)
+    return total
 
 
 def answers(hidden: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
