@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import sdpa_backward_flop_count, sdpa_flop_count
 
 from jobs.forecast.ledger import count
+from jobs.training.attention import attending_in_fp32_where_short
 
 _kind: ContextVar[str] = ContextVar("kind", default="cpu")
 _mode: ContextVar[contextlib.AbstractContextManager] = ContextVar("mode")
@@ -35,7 +36,8 @@ def on(wanted: str, autocast: torch.dtype | None):
     """Work as on that kind of device, mixing number formats where `autocast` is one."""
     kind_before, mode_before = _kind.set(wanted), _mode.set(LikeGPU(autocast is not None) if wanted == "cuda" else nullcontext())
     try:
-        with _mode.get(), torch.autocast("cpu", dtype=autocast) if autocast else nullcontext():
+        with (_mode.get(), torch.autocast("cpu", dtype=autocast) if autocast else nullcontext(),
+              attending_in_fp32_where_short() if wanted == "cpu" else nullcontext()):
             yield
     finally:
         _kind.reset(kind_before)

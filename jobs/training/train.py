@@ -23,6 +23,7 @@ from jobs.peft_types import import_own_methods
 from jobs.preparing.packing import check_apart
 from jobs.recipe import TrainingSettings
 from jobs.training.allocating import give_back_behind_layers
+from jobs.training.attention import attend_in_fp32_where_short
 from jobs.training.base import computing
 from jobs.training.best import Best
 from jobs.training.context import TrainingContext
@@ -255,6 +256,7 @@ def watch(trainer, checkpoint: Path | None, context: TrainingContext, notes: dic
     if context.device == "cpu":
         give_back_behind_layers(trainer.model)
         merge_products(trainer.model)
+        attend_in_fp32_where_short()
     trainer.remove_callback(PrinterCallback)
     trainer.report = context.report
     trainer.best = Best.from_notes(notes, context.recipe.training.best_by)
