@@ -1,6 +1,6 @@
 """How wide the batches of a text model are. Without torch, so that a forecast can ask."""
 
-STEP = 32  # tokens
+STEP = 16  # tokens
 
 
 def step_of(device: str, precision: str) -> int:
