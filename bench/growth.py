@@ -2,8 +2,8 @@
 on gsm8k, at the studio's defaults, through a worker.
 
 The middle is batches of 8, rows of at most 512 tokens, rank 8, 400 rows. From there the length of the rows (each as long as the
-limit), the rows of a batch, the rank, the rows of the data and the runs that wait in the queue (held) are changed. Every run makes so many
-steps that it trains on about the same number of tokens. `preparing` is the seconds from claim to the first step.
+limit), the rows of a batch, the rank, the rows of the data and the runs that wait in the queue (held) are changed. Every run makes
+so many steps that it trains on about the same number of tokens. `preparing` is the seconds from claim to the first step.
 
 No bar; docs/how-it-works.md says where a curve bends, and why.
 """
