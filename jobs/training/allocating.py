@@ -14,9 +14,8 @@ import torch
 
 from jobs.forecast.stacks import depth_of, stacks_of
 
-ROOM = 1.15  # times as much as it ever had to take beside the model
-WHOLE = 1 << 30  # bytes: smaller tensors lie in the heap, which keeps its pages; larger ones are asked for anew each time
-MOST_BEFORE = 32 << 20  # that earlier versions of glibc take
+ROOM = 1.05  # times as much as it ever had to take beside the model
+WHOLE = 32 << 20  # bytes, the most that all versions take: smaller tensors lie in the heap, which keeps its pages
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # in glibc's malloc.h
 
 
@@ -34,7 +33,7 @@ _functions = _found()
 def keep_heap() -> None:
     """Have the C library keep what is freed until it is told to give it back."""
     if _functions:
-        _functions[1](MMAP_THRESHOLD, WHOLE) or _functions[1](MMAP_THRESHOLD, MOST_BEFORE)
+        _functions[1](MMAP_THRESHOLD, WHOLE)
         _functions[1](TRIM_THRESHOLD, WHOLE)
 
 
