@@ -16,6 +16,7 @@ from jobs.forecast.stacks import depth_of, stacks_of
 
 ROOM = 1.05  # times as much as it ever had to take beside the model
 WHOLE = 32 << 20  # bytes, the most that all versions take: smaller tensors lie in the heap, which keeps its pages
+KEPT = 1 << 30   # at the heap's end, which the C library gives back by itself from there on
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # in glibc's malloc.h
 
 
@@ -34,7 +35,7 @@ def keep_heap() -> None:
     """Have the C library keep what is freed until it is told to give it back."""
     if _functions:
         _functions[1](MMAP_THRESHOLD, WHOLE)
-        _functions[1](TRIM_THRESHOLD, WHOLE)
+        _functions[1](TRIM_THRESHOLD, KEPT)
 
 
 def give_back() -> None:
