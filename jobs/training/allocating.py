@@ -1,8 +1,8 @@
 """Freed memory is given back: the C library keeps the gaps that tensors leave, and much of what comes next lies beside them.
 
-What is given back has to be asked for again, page by page: done behind each layer it doubled the time of a step on two cores. So
-it is only done where the process takes more than it ever had to, which is what it took right after it gave back: in the first steps
-and where a batch is larger than all before it.
+What is given back has to be asked for again, page by page. Large tensors are so anyway, and lie in no gaps. For the smaller ones,
+doing so behind each layer doubled the time of a step on two cores: it is only done where the process takes more than it ever had
+to, which is what it took right after it gave back.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ import torch
 from jobs.forecast.stacks import depth_of, stacks_of
 
 ROOM = 1.05  # times as much as it ever had to take beside the model
-WHOLE = 32 << 20  # bytes, the most that all versions take: smaller tensors lie in the heap, which keeps its pages
-KEPT = 1 << 30   # at the heap's end, which the C library gives back by itself from there on
+WHOLE = 1 << 20  # bytes: larger tensors are asked for anew and given back at once, smaller ones lie in the heap
+KEPT = 1 << 30   # bytes at the heap's end, which the C library would give back by itself
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # in glibc's malloc.h
 
 
@@ -32,7 +32,7 @@ _functions = _found()
 
 
 def keep_heap() -> None:
-    """Have the C library keep what is freed until it is told to give it back."""
+    """Have the C library keep what small tensors free until it is told to give it back."""
     if _functions:
         _functions[1](MMAP_THRESHOLD, WHOLE)
         _functions[1](TRIM_THRESHOLD, KEPT)

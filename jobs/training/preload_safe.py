@@ -14,7 +14,6 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # a base model is complete on the disk befor
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.update(waiting(os.environ))
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch asks for memory in pages of 2 MB, and more quickly
 
 import datasets  # noqa: E402, F401
 import sklearn.metrics  # noqa: E402, F401

@@ -164,7 +164,7 @@ def seen_by_the_trainer(rows: list[dict], form: str, kind: str, folder: Path, pa
     context = SimpleNamespace(
         recipe=SimpleNamespace(task=task, training=SimpleNamespace(max_length=limit, packing=packing)), task=load_task(task, form),
         format=form, labels=data.labels, tokenizer=tokenizer_of(kind), base_path=work, prepared_dir=work / "prepared",
-        report=SimpleNamespace(say=lambda *_: None))
+        report=SimpleNamespace(say=lambda *_: None), device="cpu", precision="bf16")
     prepared, facts = prepare(data.examples, context)
     return data, list(prepared), context.task.collator(context), facts
 

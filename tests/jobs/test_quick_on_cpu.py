@@ -20,7 +20,7 @@ MEMORY = """
 import json, torch
 from jobs.training.allocating import Resident, give_back, keep_heap
 def grown(): return (resident.bytes() - resident.model) / 1e6
-def tensors(): return [torch.ones(1_000_000) for _ in range(50)]  # 200 MB
+def tensors(): return [torch.ones(200_000) for _ in range(250)]  # 200 MB
 torch.ones(10) @ torch.ones(10)
 keep_heap()
 resident, said = Resident(), {}
