@@ -20,7 +20,8 @@ from bench.peers import work
 ENVIRONMENT = Path(__file__).resolve().parents[2] / ".peers" / "llama-factory"
 PINNED = {  # torch, torchaudio and torchvision of one release: left to itself, pip takes three that do not go together
     "llamafactory": "0.9.5", "torch": "2.11.0", "torchaudio": "2.11.0", "torchvision": "0.26.0", "transformers": "5.6.0",
-    "peft": "0.18.1", "trl": "0.24.0", "accelerate": "1.11.0", "datasets": "4.0.0", "tokenizers": "0.22.2"}
+    "peft": "0.18.1", "trl": "0.24.0", "accelerate": "1.11.0", "datasets": "4.0.0", "tokenizers": "0.22.2",
+    "bitsandbytes": "0.50.2"}
 POLL_SECONDS = 0.02
 
 
