@@ -6,8 +6,8 @@ STEP = 16  # tokens
 def step_of(device: str, precision: str) -> int:
     """Of what number of tokens the width of a batch is a multiple.
 
-    A processor with instructions for bf16 has its products prepared for each new shape (by oneDNN), which takes longer than the
-    padding does: with few widths the shapes are soon all known.
+    A processor with instructions for bf16 has its products prepared for each new shape (by oneDNN): with few widths the shapes are
+    soon all known. 400 rows of gsm8k in batches of 8 have 16 widths instead of 45, with 5 % more padding.
     """
     return STEP if device == "cpu" and precision == "bf16" else 1
 
