@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from jobs.data.health.check import check_now
@@ -16,6 +17,7 @@ from jobs.imports import read_dataset, read_validation
 from jobs.memory import be_ended_first
 from jobs.processes import ProcessMark, is_alive, mark_of
 from jobs.services import Services, open_services
+from jobs.telling import Gone, Progress
 from storage.faults import fault_point
 from storage.problems import DatabaseBusy, NotFound, StudioError
 from storage.records import DataCheck
@@ -24,16 +26,10 @@ from storage.sqlite import LONG_PATIENCE
 
 log = logging.getLogger("studio.worker")
 
-BEAT_SECONDS = 3      # between two signs of life
-TOLD_SECONDS = 0.3    # between two stored steps of progress
 MOST_CRASHES = 3      # of one check, after which it is given up
 NICENESS = 10         # a report takes what the page and the training leave
 READING, READING_SHARE = "reading", 0.2
 HALF_READ = 100_000   # rows after which half of the reading's share is told: how many there are is not known before
-
-
-class Gone(BaseException):
-    """Nobody waits for the report any more: its dataset was deleted, or somebody else has finished it."""
 
 
 class Checker:
@@ -129,7 +125,7 @@ def _end_with(services: Services, check_id: str, worker: ProcessMark) -> None:
 
 def execute_check(services: Services, check: DataCheck) -> None:
     """Make the report of a claimed check and store it, or the reason why there is none."""
-    told = _Progress(services, check.id)
+    told = Progress(partial(services.checks.progress, check.id), "check.progress")
     try:
         report = _make(services, check, told)
         fault_point("check.made")
@@ -145,7 +141,7 @@ def execute_check(services: Services, check: DataCheck) -> None:
         told.stop()
 
 
-def _make(services: Services, check: DataCheck, told: "_Progress") -> Report:
+def _make(services: Services, check: DataCheck, told: Progress) -> Report:
     wanted, settings = check.wanted, services.settings
     dataset = services.datasets.find(check.dataset_id)
     if dataset is None:
@@ -160,55 +156,24 @@ def _make(services: Services, check: DataCheck, told: "_Progress") -> Report:
         validation = read_validation(services, held_out, data)
     if dataset.rows is None:
         services.datasets.note(dataset.id, rows=data.rows)
-    partial = settings.checks_dir / f".{uuid.uuid4().hex}.part"
+    made = settings.checks_dir / f".{uuid.uuid4().hex}.part"
     work = settings.checks_dir / f".{uuid.uuid4().hex}.part"
     try:
-        partial.mkdir(parents=True)
+        made.mkdir(parents=True)
         work.mkdir()
-        report = check_now(data, validation, wanted["base_path"], wanted["chat_template"], wanted["max_length"], partial, work,
+        report = check_now(data, validation, wanted["base_path"], wanted["chat_template"], wanted["max_length"], made, work,
                            lambda phase, done: told(phase, READING_SHARE + (1 - READING_SHARE) * done))
-        _publish(partial, settings.checks_dir / check.id)
+        _publish(made, settings.checks_dir / check.id)
         return report
     finally:
-        for folder in (partial, work):
+        for folder in (made, work):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _publish(partial: Path, folder: Path) -> None:
+def _publish(made: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    made.rename(folder)
 
 
 def _fail(services: Services, check: DataCheck, problem: str) -> None:
     services.checks.progress(check.id, state="failed", problem=problem)
-
-
-class _Progress:
-    """Stores how far a report is, not too often, and a sign of life in between."""
-
-    def __init__(self, services: Services, check_id: str):
-        self.services, self.check_id = services, check_id
-        self.told_at = 0.0
-        self._ended = threading.Event()
-        threading.Thread(target=self._beat, name="check-beat", daemon=True).start()
-
-    def __call__(self, phase: str, done: float) -> None:
-        if time.monotonic() - self.told_at >= TOLD_SECONDS:
-            self.tell(phase=phase, done=round(done, 3))
-
-    def tell(self, **changes) -> None:
-        """Store; raises Gone where the check is not ours any more."""
-        self.told_at = time.monotonic()
-        fault_point("check.progress")
-        if not self.services.checks.progress(self.check_id, **changes):
-            raise Gone
-
-    def stop(self) -> None:
-        self._ended.set()
-
-    def _beat(self) -> None:
-        while not self._ended.wait(BEAT_SECONDS):
-            try:
-                self.services.checks.progress(self.check_id)
-            except DatabaseBusy as problem:
-                log.warning(str(problem))

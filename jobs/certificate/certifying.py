@@ -6,16 +6,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from jobs.certificate.judge import as_markdown, judge
 from jobs.certificate.wanted import Wanted, read_wanted
-from jobs.checking import BEAT_SECONDS, TOLD_SECONDS, Gone
 from jobs.export import remove_published, republish
 from jobs.memory import be_ended_first
 from jobs.processes import ProcessMark, is_alive, mark_of
 from jobs.services import Services, open_services
+from jobs.telling import Gone, Progress, Watch
 from jobs.uploads import check_free_space
 from storage.faults import fault_point
 from storage.problems import DatabaseBusy, NotFound, StudioError
@@ -29,7 +29,6 @@ NICENESS = 10  # a certificate takes what the page and the training leave
 FILE, CARD, SECTION = "certificate.json", "README.md", "\n## Certificate\n"
 VERSION = 1  # of the file
 PUBLISHING = "publishing"
-Watch = Callable[[str, float], None]  # is told the phase and the share that is done
 
 
 class Certifier:
@@ -139,7 +138,7 @@ def certify_here(services: Services, run_id: str, wanted: Wanted, device: str = 
 
 def execute_certificate(services: Services, asked: Certificate, device: str, watch: Watch = lambda phase, done: None) -> None:
     """Measure, judge, put the result into the adapter's folder and zip, and store it; or the reason why there is none."""
-    told = _Progress(services, asked, watch)
+    told = Progress(partial(services.certificates.progress, asked), "certificate.progress", watch)
     try:
         _make(services, asked, device, told)
     except Gone:
@@ -154,7 +153,7 @@ def execute_certificate(services: Services, asked: Certificate, device: str, wat
         told.stop()
 
 
-def _make(services: Services, asked: Certificate, device: str, told: "_Progress") -> None:
+def _make(services: Services, asked: Certificate, device: str, told: Progress) -> None:
     from jobs.certificate.measure import measure  # imports torch
 
     wanted, began = read_wanted(asked.wanted), time.monotonic()
@@ -188,38 +187,6 @@ def write_certificate(folder: Path, report: dict) -> None:
     card = folder / CARD
     text = card.read_text("utf-8") if card.exists() else ""
     card.write_text(text.partition(SECTION)[0].rstrip("\n") + "\n\n" + as_markdown(report), "utf-8")
-
-
-class _Progress:
-    """Stores how far a certificate is, not too often, and a sign of life in between."""
-
-    def __init__(self, services: Services, asked: Certificate, watch: Watch):
-        self.services, self.asked, self.watch = services, asked, watch
-        self.told_at = 0.0
-        self._ended = threading.Event()
-        threading.Thread(target=self._beat, name="certificate-beat", daemon=True).start()
-
-    def __call__(self, phase: str, done: float) -> None:
-        self.watch(phase, done)
-        if time.monotonic() - self.told_at >= TOLD_SECONDS:
-            self.tell(phase=phase, done=round(done, 3))
-
-    def tell(self, **changes) -> None:
-        """Store; raises Gone where it is not ours any more."""
-        self.told_at = time.monotonic()
-        fault_point("certificate.progress")
-        if not self.services.certificates.progress(self.asked, **changes):
-            raise Gone
-
-    def stop(self) -> None:
-        self._ended.set()
-
-    def _beat(self) -> None:
-        while not self._ended.wait(BEAT_SECONDS):
-            try:
-                self.services.certificates.progress(self.asked)
-            except DatabaseBusy as problem:
-                log.warning(str(problem))
 
 
 def stored_report(certificate: Certificate | None) -> dict | None:

@@ -13,6 +13,7 @@ from jobs.forecast.result import PARTS, Forecast
 from jobs.recipe_reader import read_recipe
 from jobs.services import Services, open_services
 from jobs.submit import submit
+from jobs.turn import Turn
 from jobs.watchman import kill_trainer
 from storage.records import Run
 from storage.settings import StudioSettings
@@ -41,11 +42,11 @@ class Workshop:
         worker.process.wait()
         self.workers.remove(worker)
 
-    def submit(self, **training) -> Run:
+    def submit(self, turn: Turn = Turn(), **training) -> Run:
         """A run of about a second, in three steps unless told otherwise; it has something to evaluate."""
         run = submit(self.services, read_recipe({
             "name": f"run {time.monotonic_ns()}", "base_model": self.base, "dataset": {"source": self.data},
-            "training": {"max_steps": 3, "batch_size": 4, "learning_rate": 1e-3, **training}}))
+            "training": {"max_steps": 3, "batch_size": 4, "learning_rate": 1e-3, **training}}), turn=turn)
         self.services.runs.keep_forecast(run.id, SAID.record())
         return run
 

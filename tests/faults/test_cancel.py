@@ -7,6 +7,7 @@ import time
 import pytest
 
 from jobs.checkpoints import MANIFEST
+from jobs.turn import Turn
 from jobs.worker import RECONCILE_SECONDS
 from storage.records import Request, RunState
 from tests.conftest import wait_until
@@ -36,9 +37,7 @@ class Asked:
 
 
 def queued(workshop):
-    run = workshop.submit()
-    workshop.services.queue.change(run.id, held=True)
-    return run
+    return workshop.submit(Turn(hold=True))
 
 
 def starting(workshop):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.turn import Turn
 from jobs.worker import RECONCILE_SECONDS
 from storage.faults import EXIT_CODE
 from storage.records import RunState
@@ -63,8 +64,7 @@ def test_the_queue_s_file_may_be_deleted_while_runs_train_and_wait(open_workshop
     for _ in range(times):
         training = busy_workshop.submit(max_steps=150, save_steps=50)
         wait_until(services, training.id, lambda run: run.step > 2)
-        held = busy_workshop.submit()
-        services.queue.change(held.id, held=True)
+        held = busy_workshop.submit(Turn(hold=True))
         path = services.bell.path
         for name in (path, *path.parent.glob(f"{path.name}-*")):
             Path(name).unlink(missing_ok=True)
