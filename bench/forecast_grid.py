@@ -354,6 +354,6 @@ def train_encoder_decoder(row: Row, folder: Path, device: str, answer) -> None:
         report_to=[], disable_tqdm=True, use_cpu=device == "cpu", optim="adamw_torch", gradient_checkpointing=checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None)
     model = with_method(base, row)
-    give_back_behind_layers(model)
+    give_back_behind_layers(model, churn=checkpointing)
     Trainer(model=model, args=arguments, train_dataset=rows).train()
     answer.send((held, peak_memory(device)[0]))

@@ -254,7 +254,7 @@ def read_notes(checkpoint: Path | None, context: TrainingContext) -> dict:
 def watch(trainer, checkpoint: Path | None, context: TrainingContext, notes: dict, claimed_at: float) -> Watcher:
     """Attach the studio to a trainer, with what the checkpoint that it goes on from knew."""
     if context.device == "cpu":
-        give_back_behind_layers(trainer.model)
+        give_back_behind_layers(trainer.model, churn=trainer.args.gradient_checkpointing or context.recipe.quantization != "none")
         merge_products(trainer.model)
         attend_in_fp32_where_short()
     trainer.remove_callback(PrinterCallback)
