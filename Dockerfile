@@ -11,8 +11,9 @@ RUN python3 -m venv .venv \
     && if [ "$DEVICE" = cpu ]; then \
          .venv/bin/pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu "$(grep '^torch==' requirements.txt)"; \
        fi \
-    && PIP_NO_CACHE_DIR=1 make setup
+    && PIP_NO_CACHE_DIR=1 make .venv/installed
 COPY . .
+RUN make setup
 ENV STUDIO_HOME=/data STUDIO_HOST=0.0.0.0
 VOLUME /data
 EXPOSE 7860

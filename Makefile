@@ -11,14 +11,19 @@ BIN := .venv/bin
 studio: setup
 	@exec $(BIN)/python app.py serve --with-worker
 
-setup: .venv/installed
+setup: .venv/asked
 
 .venv/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing the pinned packages. The first time takes some minutes."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@$(BIN)/python -c 'import jobs.methods'  # asks PEFT for its methods once, so that no start need do it
+	@touch $@
+
+# what no start need do: PEFT is asked for its methods, and the processor for the number format that it trains quickest in
+.venv/asked: .venv/installed
+	@echo "Trying what this machine trains quickest with, which takes some seconds, once."
+	@$(BIN)/python -c 'import jobs.methods, jobs.devices; jobs.devices.measure_once()'
 	@touch $@
 
 test: setup .venv/installed-dev

@@ -12,7 +12,7 @@ from jobs.services import Services
 from storage.problems import StudioError
 
 HALF = ("bf16", "fp16")
-WIDE = 384  # numbers for a token between layers, from which on a processor with instructions for bf16 is quicker with it
+WIDE = 384  # numbers for a token between layers, from which on a processor is taken to be quicker with bf16 until it was measured
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,15 @@ class Numbers:
 def precision_choice(wanted: str, facts: DeviceFacts, width: int = 0) -> tuple[str, str]:
     """What to compute in, and why. What the device cannot do gives way to what it can.
 
-    `width` is the base model's hidden size, 0 where it is not known. On two cores of a Xeon with AMX, steps with bf16 took 1.06
-    times as long as with fp32 for the demo model (256 wide), and 0.7 times for a Llama that is 384 wide.
+    `width` is the base model's hidden size, 0 where it is not known. From which width on a processor is quicker with bf16 is
+    measured once (jobs.training.number_formats); two cores of a Xeon with AMX and of an EPYC without both were from 384 on.
     """
     if facts.kind == "cpu":
         if wanted == "fp16":
             return "fp32", "fp16 was chosen, and it needs a GPU"
         if wanted == "bf16":
             return "bf16", "as chosen" if facts.bf16 is not False else "as chosen; this CPU only imitates it, which is slow"
-        if wanted == "auto" and facts.bf16 and width >= WIDE:
+        if wanted == "auto" and facts.bf16 and is_wide(width, facts):
             return "bf16", "this CPU has instructions for it, and the base model is wide enough to be faster with them"
         return "fp32", "as chosen" if wanted == "fp32" else "exact, and a CPU is seldom faster with less"
     if wanted == "bf16" and facts.bf16 is False:
@@ -49,6 +49,11 @@ def precision_choice(wanted: str, facts: DeviceFacts, width: int = 0) -> tuple[s
     if facts.bf16 is None:
         return "bf16", "if the GPU has it, else fp16"
     return ("bf16", "this GPU has it") if facts.bf16 else ("fp16", "this GPU has no bf16")
+
+
+def is_wide(width: int, facts: DeviceFacts) -> bool:
+    """Whether a base model of that width trains quicker in bf16 on a processor that has it."""
+    return facts.bf16_from != 0 and width >= (facts.bf16_from or WIDE)
 
 
 def numbers_of(recipe: Recipe, facts: DeviceFacts, width: int = 0) -> Numbers:

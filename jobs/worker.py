@@ -12,7 +12,7 @@ import uuid
 from jobs import trainers
 from jobs.certificate.certifying import Certifier
 from jobs.checking import Checker
-from jobs.devices import local_facts
+from jobs.devices import local_facts, measure_once
 from jobs.downloads import download_base_model
 from jobs.janitor import tidy_up
 from jobs.memory import KERNEL_ENDED, answer_lack_of_memory, beyond_limit, memory_kills, memory_of_process
@@ -71,6 +71,8 @@ class Worker:
             health_check_interval=2, scheduler_interval=60)
         consumer._set_signal_handlers = lambda: self.answer_signals(consumer)
         threading.Thread(target=self.beat_on, name="beat", daemon=True).start()
+        if any(place.startswith("cpu") for place in self.devices):
+            threading.Thread(target=self.measure, name="measure", daemon=True).start()
         threading.Thread(target=self.reconcile_on, name="reconcile", daemon=True).start()
         threading.Thread(target=self.tidy_on, name="janitor", daemon=True).start()
         log.info("Worker %s serves %s.", self.id, ", ".join(self.devices))
@@ -170,12 +172,20 @@ class Worker:
     # ---- what keeps the promises when something dies
 
     def beat_on(self) -> None:
-        self.facts = {place: local_facts(place).record() for place in self.devices}  # here: a driver may take seconds to answer
+        self.facts = self.what_devices_can()  # here: a driver may take seconds to answer
         while not self.stopping.wait(BEAT_SECONDS):
             try:
                 self.beat()
             except DatabaseBusy as problem:
                 log.warning(str(problem))
+
+    def what_devices_can(self) -> dict[str, dict]:
+        return {place: local_facts(place).record() for place in self.devices}
+
+    def measure(self) -> None:
+        """A processor that the setup did not see, such as that of another machine than an image was built on."""
+        measure_once()
+        self.facts = self.what_devices_can()
 
     def beat(self) -> None:
         own = mark_of(os.getpid())

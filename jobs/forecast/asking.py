@@ -56,9 +56,9 @@ def known_of_run(run: Run) -> Known:
 def device_asked(device: str, memory: int) -> DeviceFacts:
     """A kind of device, by default this machine's, with its memory: as told, else as this machine has it, 0 where it has none."""
     kind = device or ("cuda" if HAS_GPU else "cpu")
-    here = gpu_facts(0) if kind == "cuda" and HAS_GPU else DeviceFacts(kind, cpu_facts().name if kind == "cpu" else "", bf16=True)
+    here = cpu_facts() if kind == "cpu" else gpu_facts(0) if HAS_GPU else DeviceFacts(kind, bf16=True)
     found = memory or here.memory_bytes or (psutil.virtual_memory().total if kind == "cpu" else 0)
-    return DeviceFacts(kind, "" if memory else here.name, found, here.bf16)
+    return replace(here, name="" if memory else here.name, memory_bytes=found)
 
 
 def devices_of(services: Services, place: str = "") -> list[DeviceFacts]:
@@ -89,7 +89,7 @@ class Question:
     @property
     def asked(self) -> tuple:
         return (essence(self.recipe, self.known), self.folder, self.device.kind, self.device.memory_bytes, self.known,
-                self.device.bf16, self.learnt.correction)
+                replace(self.device, name="", memory_bytes=0), self.learnt.correction)
 
     def completed(self, found: Forecast) -> Forecast:
         found = replace(found, device_name=self.device.name, learnt_from=self.learnt.runs, basis=basis())

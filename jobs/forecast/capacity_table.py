@@ -14,6 +14,7 @@ import sys
 import time
 import warnings
 
+from jobs.devices import DeviceFacts
 from jobs.forecast.capacity import TABLE, TILE, VARIANTS, Model, Phase, Variant
 from jobs.forecast.result import PARTS
 from jobs.memory import EVALUATION_ROWS
@@ -77,7 +78,7 @@ def traced(config, task: str, variant: Variant, kind: str, rows: int, length: in
         warnings.simplefilter("ignore")
         recipe = recipe_for(task, variant, rows, length)
         # of a CPU nothing is known: without instructions for bf16 a run takes more memory
-        return trace_recipe(recipe, copy.deepcopy(config), None, kind, Known(evaluates=evaluates), bf16=kind == "cuda")
+        return trace_recipe(recipe, copy.deepcopy(config), None, DeviceFacts(kind, bf16=kind == "cuda"), Known(evaluates=evaluates))
 
 
 def cells_of(config, task: str, method: str, kind: str) -> tuple[dict[str, list[dict]], int]:

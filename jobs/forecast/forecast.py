@@ -32,17 +32,18 @@ GRAINS = {"cuda": 512, "cpu": 64}  # bytes: what torch's allocators give out
 
 
 def forecast(recipe: Recipe, base: Path | PretrainedConfig, device: str = "cpu", device_memory: int = 0,
-             known: Known = Known(), bf16: bool | None = True) -> Forecast:
-    """What a recipe takes on a kind of device. `base` is a folder, of which the config.json is enough, or a config.
+             known: Known = Known(), facts: DeviceFacts | None = None) -> Forecast:
+    """What a recipe takes on a kind of device. `base` is a folder, of which the config.json is enough, or a config. `facts` say
+    what the device can do; by default it has bf16.
 
     Raises TrainingStopped where the method does not go with the base model.
     """
-    recipe = find_method(recipe.method).complete(recipe)
+    recipe, facts = find_method(recipe.method).complete(recipe), facts or DeviceFacts(device, bf16=True)
     config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False) if isinstance(base, Path) else base
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the run itself says what there is to say
-        traced = trace_recipe(recipe, config, base if isinstance(base, Path) else None, device, known, bf16)
-    second = second_copy(recipe, traced, device, bf16)
+        traced = trace_recipe(recipe, config, base if isinstance(base, Path) else None, facts, known)
+    second = second_copy(recipe, traced, facts)
     learns = BASE if recipe.method == FULL else ADAPTER
     parts = terms.with_overhead({**traced.parts, learns: traced.parts.get(learns, 0) + second}, device)
     evaluating = traced.peaks.get(EVALUATION, 0) + second
@@ -56,25 +57,25 @@ def forecast(recipe: Recipe, base: Path | PretrainedConfig, device: str = "cpu",
         step_operations=float(traced.operations), step_tokens=recipe.training.batch_size * length_of(recipe, known))
 
 
-def second_copy(recipe: Recipe, traced: Traced, device: str, bf16: bool | None) -> int:
+def second_copy(recipe: Recipe, traced: Traced, facts: DeviceFacts) -> int:
     """Bytes of the last good state, which the trainer holds beside what learns, unless that is too large."""
-    held = numbers_of(recipe, DeviceFacts(device, bf16=bf16)).base_precision if recipe.method == FULL else "fp32"
+    held = numbers_of(recipe, facts).base_precision if recipe.method == FULL else "fp32"
     size = traced.trainable * DTYPES[held].itemsize
     return size if size <= SNAPSHOT_LIMIT else 0
 
 
 def forecast_with_suggestions(recipe: Recipe, base: Path | PretrainedConfig, device: str = "cpu", device_memory: int = 0,
-                              known: Known = Known(), bf16: bool | None = True, correction: float = 1.0) -> Forecast:
+                              known: Known = Known(), facts: DeviceFacts | None = None, correction: float = 1.0) -> Forecast:
     """The same, by what the device's own runs have taught, with the nearest changes that make it fit where it does not."""
     def ask(changed: Recipe) -> Forecast:
-        return corrected(forecast(changed, copy.deepcopy(base), device, device_memory, known, bf16), correction)
+        return corrected(forecast(changed, copy.deepcopy(base), device, device_memory, known, facts), correction)
 
     now = ask(recipe)
     return now if now.fits is not False else dataclasses.replace(now, suggestions=suggestions(recipe, now, ask))
 
 
-def trace_recipe(recipe: Recipe, config, folder: Path | None, device: str, known: Known, bf16: bool | None) -> Traced:
-    numbers = numbers_of(recipe, DeviceFacts(device, bf16=bf16), width_of(config.to_dict()))
+def trace_recipe(recipe: Recipe, config, folder: Path | None, facts: DeviceFacts, known: Known) -> Traced:
+    numbers, device = numbers_of(recipe, facts, width_of(config.to_dict())), facts.kind
     config = config_for(recipe, config, known)
     context = context_of(recipe, known, folder)
     dtype = DTYPES[numbers.base_precision]

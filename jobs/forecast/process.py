@@ -14,6 +14,7 @@ import threading
 import traceback
 from pathlib import Path
 
+from jobs.devices import DeviceFacts
 from jobs.forecast.result import Forecast, Known
 from jobs.recipe import Recipe
 from storage.problems import StudioError, TrainingStopped
@@ -42,9 +43,9 @@ class Forecaster:
         return self._known.get(_key(_sent(*question)))
 
     def ask(self, recipe: Recipe, folder: Path, device: str = "cpu", device_memory: int = 0, known: Known = Known(),
-            bf16: bool | None = True, correction: float = 1.0) -> Forecast:
+            facts: DeviceFacts | None = None, correction: float = 1.0) -> Forecast:
         """The forecast, without suggestions; raises TrainingStopped where the method does not go with the base model."""
-        question = _sent(recipe, folder, device, device_memory, known, bf16, correction)
+        question = _sent(recipe, folder, device, device_memory, known, facts, correction)
         key = _key(question)
         if key in self._known:
             return self._known[key]
@@ -95,9 +96,9 @@ class Forecaster:
 
 
 def _sent(recipe: Recipe, folder: Path, device: str = "cpu", device_memory: int = 0, known: Known = Known(),
-          bf16: bool | None = True, correction: float = 1.0) -> tuple:
+          facts: DeviceFacts | None = None, correction: float = 1.0) -> tuple:
     """A question as it goes to the process."""
-    return recipe.model_dump(mode="json"), str(folder), device, device_memory, vars(known), bf16, correction
+    return recipe.model_dump(mode="json"), str(folder), device, device_memory, vars(known), facts and facts.record(), correction
 
 
 def _key(question: tuple) -> str:
@@ -117,11 +118,12 @@ def _answer_all(line, idle: float) -> None:
     warnings.simplefilter("ignore")
     while line.poll(idle):
         try:
-            recipe, folder, device, memory, known, bf16, correction = line.recv()
+            recipe, folder, device, memory, known, facts, correction = line.recv()
         except EOFError:
             return
         try:
-            found = forecast(Recipe.model_validate(recipe), Path(folder), device, memory, Known(**known), bf16)
+            found = forecast(Recipe.model_validate(recipe), Path(folder), device, memory, Known(**known),
+                             facts and DeviceFacts(**facts))
             answer = corrected(found, correction).record(), "", ""
         except StudioError as problem:
             answer = None, str(problem), ""

@@ -7,38 +7,25 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 
 from jobs import peft_types
+from jobs.beside import find_beside, keep_beside
 from storage.settings import REPOSITORY
-
-OWN = Path(tempfile.gettempdir()) / f"adapter-studio-{os.getuid()}"  # where the environment is another user's
-FOLDERS = (Path(sys.prefix) / "share" / "adapter-studio", OWN)
 
 
 @cache
 def installed_types() -> list[dict]:
     """The types that jobs.peft_types finds. Raises RuntimeError where PEFT cannot be asked."""
     name = f"methods-{_state()}.json"
-    for folder in FOLDERS:
-        kept = folder / name
-        if kept.is_file() and (folder != OWN or kept.stat().st_uid == os.getuid()):  # anybody may write to the temporary folder
-            return json.loads(kept.read_text("utf-8"))["types"]
+    if kept := find_beside(name):
+        return json.loads(kept)["types"]
     asked = subprocess.run([sys.executable, "-m", "jobs.peft_types"], capture_output=True, text=True, cwd=REPOSITORY,
                            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])})
     if asked.returncode:
         raise RuntimeError(f"PEFT could not be asked for its methods:\n{asked.stderr}")
-    for folder in FOLDERS:
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-            part = folder / f"{name}.{os.getpid()}"
-            part.write_text(asked.stdout, "utf-8")
-            part.replace(folder / name)
-            break
-        except OSError:
-            continue  # the next folder serves
+    keep_beside(name, asked.stdout)
     return json.loads(asked.stdout)["types"]
 
 
