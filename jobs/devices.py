@@ -8,13 +8,10 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 
 from jobs.beside import find_beside, keep_beside
-from jobs.services import Services
 from jobs.threads import waiting
-from jobs.turn import offered_devices
 from storage.settings import REPOSITORY
 
 log = logging.getLogger("studio.worker")
@@ -96,16 +93,3 @@ def gpu_facts(number: int) -> DeviceFacts:
     if answer.returncode or not found:
         return DeviceFacts("cuda")
     return DeviceFacts("cuda", found[1], int(found[2]) * 2**20, bf16=float(found[3]) >= BF16_SINCE)
-
-
-def facts_of(services: Services, device: str = "") -> list[DeviceFacts]:
-    """Of a device, or of each kind of all that are offered: as the living workers told it, else as this machine looks."""
-    told = {place: DeviceFacts(**facts) for worker in services.workers.alive() for place, facts in worker.facts.items()}
-    wanted = [device] if device else offered_devices(services)
-    return list(dict.fromkeys(told.get(place) or _known_here(place) for place in wanted))
-
-
-@cache
-def _known_here(place: str) -> DeviceFacts:
-    """Asked once: the page tells of it at every choice, and a driver may take seconds to answer."""
-    return local_facts(place)

@@ -1,12 +1,14 @@
 """What there is to train with, found without torch: the guide begins with it."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psutil
 
-from jobs.devices import facts_of
+from jobs.devices import DeviceFacts, local_facts
 from jobs.services import Services
+from jobs.turn import offered_devices
 from storage.settings import StudioSettings
 
 LIMIT_OF_CONTAINER = Path("/sys/fs/cgroup/memory.max")
@@ -36,3 +38,16 @@ def main_memory(settings: StudioSettings, limit_of_container: Path = LIMIT_OF_CO
     except (OSError, ValueError):  # no such file on this system, or "max"
         pass
     return min(limit for limit in limits if limit)
+
+
+def facts_of(services: Services, device: str = "") -> list[DeviceFacts]:
+    """What a device can do, or each kind of all that are offered: as the living workers told it, else as this machine looks."""
+    told = {place: DeviceFacts(**facts) for worker in services.workers.alive() for place, facts in worker.facts.items()}
+    wanted = [device] if device else offered_devices(services)
+    return list(dict.fromkeys(told.get(place) or _known_here(place) for place in wanted))
+
+
+@cache
+def _known_here(place: str) -> DeviceFacts:
+    """Asked once: the page tells of it at every choice, and a driver may take seconds to answer."""
+    return local_facts(place)

@@ -3,7 +3,8 @@
 import contextlib
 from dataclasses import dataclass
 
-from jobs.devices import DeviceFacts, facts_of
+from jobs.devices import DeviceFacts
+from jobs.machine import facts_of
 from jobs.methods.full import FULL
 from jobs.models.inspect import width_of
 from jobs.models.model_files import read_config

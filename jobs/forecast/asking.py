@@ -7,12 +7,12 @@ from pathlib import Path
 
 import psutil
 
-from jobs.devices import DeviceFacts, cpu_facts, facts_of, gpu_facts
+from jobs.devices import DeviceFacts, cpu_facts, gpu_facts
 from jobs.forecast.learnt import Learnt, basis, learn
 from jobs.forecast.result import Forecast, Known
 from jobs.forecast.rows import Rows, rows_of
 from jobs.forecast.time import with_time
-from jobs.machine import main_memory
+from jobs.machine import facts_of, main_memory
 from jobs.methods import find_method
 from jobs.models.model_files import read_config
 from jobs.recipe import LABELLED, Recipe, TrainingSettings

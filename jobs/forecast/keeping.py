@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from jobs.devices import DeviceFacts, facts_of
+from jobs.devices import DeviceFacts
 from jobs.forecast.asking import device_of, forecast_for, known_of_run, question_for
 from jobs.forecast.learnt import corrected
 from jobs.forecast.result import Forecast
+from jobs.machine import facts_of
 from jobs.recipe import Recipe
 from jobs.run_log import tell
 from jobs.services import Services, open_services

@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from jobs.devices import DeviceFacts, cpu_facts, facts_of, gpu_facts, local_facts
+from jobs.devices import DeviceFacts, cpu_facts, gpu_facts, local_facts
+from jobs.machine import facts_of
 from jobs.precision import WIDE, numbers_of, precision_choice, precision_problems, precision_words
 from jobs.recipe_reader import read_recipe
 
