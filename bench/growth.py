@@ -27,7 +27,7 @@ from storage.records import Request
 TOKENS = 40_000  # of a run, roughly
 MEAN = 170       # tokens of a row of gsm8k, roughly
 JOINED = 8       # rows in one, where all are to be as long as the limit
-VALUES = {"length": [64, 128, 256, 512, 1024], "batch": [1, 2, 4, 8, 16, 32], "rank": [2, 8, 32, 128], "rows": [100, 1000, 7000],
+VALUES = {"length": [160, 256, 512, 1024], "batch": [1, 2, 4, 8, 16, 32], "rank": [2, 8, 32, 128], "rows": [100, 1000, 7000],
           "queued": [0, 100, 1000]}
 
 
