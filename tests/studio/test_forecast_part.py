@@ -12,7 +12,6 @@ from jobs.forecast.result import PARTS, Forecast, Seconds, Suggestion
 from jobs.services import open_services
 from storage.settings import StudioSettings
 from studio.forecast_part import Told
-from studio.train_page import TrainPage
 from studio.views import forecast_view
 from studio.views.forecast_view import Answer
 
@@ -70,14 +69,6 @@ def test_changes_are_buttons_that_carry_what_they_change():
 
 
 # ---- the part on its page
-
-
-@pytest.fixture
-def page(services):
-    with gr.Blocks() as blocks:
-        page = TrainPage(services)
-        page.build(blocks)
-    return page
 
 
 @pytest.fixture

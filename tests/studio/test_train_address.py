@@ -2,20 +2,10 @@
 
 from types import SimpleNamespace
 
-import gradio as gr
 import pytest
 
 from jobs.devices import DeviceFacts
-from studio.train_page import TrainPage
 from tests import tiny_models
-
-
-@pytest.fixture
-def page(services):
-    with gr.Blocks() as blocks:
-        page = TrainPage(services)
-        page.build(blocks)
-    return page
 
 
 @pytest.mark.parametrize("address", [{"base": "wide"}, {"base": "wide", "method": "lora"}, {"base": "wide", "data": "gone"}])
