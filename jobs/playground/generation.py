@@ -13,12 +13,14 @@ from torch.nn.functional import pad as pad_left
 from transformers import StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
+from jobs.playground.cache import roomy_cache
 from jobs.playground.limits import CANCELLED, LENGTH, Limits, Stop, template_time
 from jobs.playground.models import Answerer
 from jobs.playground.problems import DeviceFull, PromptUnusable
+from jobs.playground.products import cores_for
 from jobs.playground.reading import READERS, read
 from jobs.playground.request import GenerateRequest, GenerationSettings, Pane
-from jobs.playground.together import EachRowDraws, cores_for, each_row_its_own, reads_the_padding
+from jobs.playground.together import EachRowDraws, each_row_its_own, reads_the_padding
 from jobs.preparing.answers import Renderer
 from jobs.preparing.templates import PLAIN_CHAT_TEMPLATE
 from storage.problems import StudioError
@@ -273,7 +275,7 @@ def generate(row: Row, request: GenerateRequest, turns: Turns, events: queue.Sim
         turns.check(row.pane)
         answerer.model.generate(**row.inputs, **generate_arguments(request.settings) | {"max_new_tokens": row.room},
                                 pad_token_id=answerer.tokenizer.pad_token_id, eos_token_id=row.stops or None,
-                                streamer=PaneStreamer(writing, answerer.device, turns))
+                                streamer=PaneStreamer(writing, answerer.device, turns), **roomy_cache(answerer.model))
         reason = end_of(writing.tokens, row) or "stop"
     except Ended as end:
         reason = str(end)
@@ -352,7 +354,7 @@ def generate_together(model, rows: list[Row], request: GenerateRequest, turns: T
         with each_row_its_own(model, [row.answerer.parts for row in rows]):
             model.generate(**inputs, do_sample=False, max_new_tokens=max(row.room for row in rows), pad_token_id=pad,
                            eos_token_id=rows[0].stops or None, logits_processor=draws,
-                           stopping_criteria=StoppingCriteriaList([streamer]), streamer=streamer)
+                           stopping_criteria=StoppingCriteriaList([streamer]), streamer=streamer, **roomy_cache(model))
     except Ended as end:
         streamer.finish(str(end))
     except Exception as error:

@@ -31,9 +31,10 @@ from jobs.models.safetensors_header import read_header
 from jobs.peft_types import import_own_methods
 from jobs.playground.adapter_config import CONFIG, MAX_CONFIG_BYTES, WEIGHTS, adapter_type, check_config, check_copies
 from jobs.playground.problems import AdapterBroken, AdapterMisfit, BaseUnloadable, DeviceFull, PromptTooLong, PromptUnusable
+from jobs.playground.products import fast_for_one_row, fast_for_several_rows
 from jobs.playground.request import Arrow, BaseChoice, Blend
 from jobs.playground.routing import Routing
-from jobs.playground.together import Parts, fast_on_cpu, parts_of
+from jobs.playground.together import Parts, parts_of
 from jobs.preparing.encoding import load_tokenizer
 from jobs.recipe import LABELLED, PEFT_TASKS
 from jobs.training.base import DTYPES, keep_layout, quantization_config
@@ -149,7 +150,7 @@ class LoadedBase:
     @cached_property
     def together(self) -> PreTrainedModel:
         """One more tree on the base model's weights, for batches whose rows belong to several adapters."""
-        return fast_on_cpu(copy.deepcopy(self.model, dict(self.shared)))
+        return fast_for_several_rows(copy.deepcopy(self.model, dict(self.shared)))
 
     def attached(self) -> dict[Path, Answerer]:
         """Adapters in memory, the one unused for longest first."""
@@ -219,6 +220,8 @@ class LoadedBase:
             if hasattr(module, "init_8bit_state"):  # bitsandbytes would do it in the first tree only
                 module.init_8bit_state()
         keep_layout(model)
+        if choice.task == "text-generation":  # the others read whole texts
+            fast_for_one_row(model)
         return model, loading
 
     def _attach(self, folder: Path, config: PeftConfig) -> Answerer:

@@ -4,16 +4,12 @@ the small ones of its own adapter added."""
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
-from torch.nn.functional import linear
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
-LARGE = 6_000_000  # multiplications, beyond which oneDNN is quicker than MKL
-SMALL = 10_000_000  # weights of a model that computes faster on one core
 PREFIX = "base_model.model."  # of a layer's name in a PEFT model
 LAYERS = ("Linear", "Linear4bit", "Linear8bitLt")  # PEFT's LoRA layers that add B(A(x)) to what the base's layer gives
 CHOOSING = ("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff", "renormalize_logits")
@@ -55,28 +51,43 @@ def parts_of(model: PreTrainedModel | PeftModel, own: Sequence[torch.Tensor]) ->
 @contextmanager
 def each_row_its_own(model: PreTrainedModel, rows: Sequence[Parts]) -> Iterator[None]:
     """Within it, every row of a batch gets its adapter's parts added."""
-    own = {(name, part.down.dtype) for parts in rows for name, part in parts.items()}
-    layers = [(model.get_submodule(name), [parts.get(name) for parts in rows], dtype) for name, dtype in own]
-    alone = [(layer, layer.forward) for layer, _, _ in layers]
-    for layer, parts, dtype in layers:
-        layer.forward = _adding(layer.forward, parts, dtype)  # with a hook, every call would go the long way through torch
+    places = {}  # what makes a product, a layer or a joint of several, with the names of its layers
+    for name in {name for parts in rows for name in parts}:
+        joint = getattr(model.get_submodule(name), "joint", None)
+        places[joint or model.get_submodule(name)] = joint.names if joint else [name]
+    alone = [(place, place.forward) for place in places]
+    for place, names in places.items():
+        sizes = [model.get_submodule(name).out_features for name in names]
+        parts = [[row.get(name) for name in names] for row in rows]
+        for dtype in {part.down.dtype for row in parts for part in row if part}:
+            # with a hook, every call would go the long way through torch
+            place.forward = _adding(place.forward, parts, sizes, dtype)
     try:
         yield
     finally:
-        for layer, forward in alone:
-            layer.forward = forward
+        for place, forward in alone:
+            place.forward = forward
 
 
-def _adding(forward, rows: list[Part | None], dtype: torch.dtype):
-    """A forward that adds the parts of that dtype, all rows at once; ranks are filled up with zeros to the largest."""
-    wanted = {row: part for row, part in enumerate(rows) if part and part.down.dtype == dtype}
-    some = next(iter(wanted.values()))
-    rank = max(len(part.down) for part in wanted.values())
+def _adding(forward, rows: list[list[Part | None]], sizes: list[int], dtype: torch.dtype):
+    """A forward that adds the parts of that dtype, all rows and all layers at once; what a row or layer lacks is zero.
+
+    `sizes` are the layers' output features, which lie side by side in what `forward` gives.
+    """
+    wanted = [[part if part and part.down.dtype == dtype else None for part in row] for row in rows]
+    some = next(part for row in wanted for part in row if part)
+    rank = max(sum(len(part.down) for part in row if part) for row in wanted)
     down = some.down.new_zeros(len(rows), rank, some.down.shape[1])
-    up = some.up.new_zeros(len(rows), rank, some.up.shape[0])
-    for row, part in wanted.items():
-        down[row, :len(part.down)] = part.down
-        up[row, :len(part.down)] = part.up.T * part.scaling
+    up = some.up.new_zeros(len(rows), rank, sum(sizes))
+    for number, row in enumerate(wanted):
+        begin = column = 0
+        for part, size in zip(row, sizes, strict=True):
+            if part:
+                end = begin + len(part.down)
+                down[number, begin:end] = part.down
+                up[number, begin:end, column:column + size] = part.up.T * part.scaling
+                begin = end
+            column += size
     down = down.transpose(1, 2)
 
     def with_parts(given):
@@ -84,49 +95,6 @@ def _adding(forward, rows: list[Part | None], dtype: torch.dtype):
         small = torch.bmm(given if given.dtype == dtype else given.to(dtype), down)
         return output.baddbmm_(small, up) if output.dtype == dtype else output.add_(torch.bmm(small, up))
     return with_parts
-
-
-@contextmanager
-def cores_for(model: PreTrainedModel | PeftModel) -> Iterator[None]:
-    """Within it, threads that start compute on one core where a small model is on a CPU.
-
-    Its products are so short that sharing them out takes longer: five rows of the demo model took 0.30 s on two cores, 0.20 on one.
-    """
-    before = torch.get_num_threads()
-    if next(model.parameters()).device.type == "cpu" and is_small(model):
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def fast_on_cpu(model: PreTrainedModel) -> PreTrainedModel:
-    """Have linear layers on a CPU multiply several rows in the way that is fastest there.
-
-    Large products by oneDNN, which reads the weights as they are, once for all rows: on two cores of a Xeon (Sapphire Rapids) five
-    rows take 1.5 times as long as one, by torch's own (MKL) 2.3 times. A small model's weights are laid out by columns instead, as
-    MKL reads them best: there one row takes 0.6 times and five take 0.75 times as long as by rows.
-    """
-    layers = [layer for layer in model.modules() if type(layer) is torch.nn.Linear and layer.weight.device.type == "cpu"
-              and layer.weight.dtype == torch.float32]
-    for layer in layers:
-        if is_small(model):
-            layer.weight.data = layer.weight.data.T.contiguous().T
-        elif torch.backends.mkldnn.is_available():
-            layer.forward = partial(_product, layer)
-    return model
-
-
-def is_small(model: PreTrainedModel | PeftModel) -> bool:
-    return sum(weight.numel() for weight in model.parameters()) < SMALL
-
-
-def _product(layer: torch.nn.Linear, given: torch.Tensor) -> torch.Tensor:
-    if given.numel() * layer.out_features >= LARGE:
-        # not linear(given.to_mkldnn(), ...).to_dense(): handing tensors over takes longer than many a product
-        return torch.ops.mkldnn._linear_pointwise(given, layer.weight, layer.bias, "none", [], "")
-    return linear(given, layer.weight, layer.bias)
 
 
 class EachRowDraws(LogitsProcessor):

@@ -12,8 +12,8 @@ from jobs.playground.bench import Bench, generate_here
 from jobs.playground.generation import PaneStreamer, Row, Turns, Writing, render
 from jobs.playground.limits import Limits, Stop, template_time
 from jobs.playground.problems import PromptUnusable
+from jobs.playground.products import LARGE, SMALL
 from jobs.playground.request import GenerateRequest, Message
-from jobs.playground.together import LARGE
 from tests.jobs.playground.conftest import LABELS, randomise
 from tests.tiny_models import make_tiny_llama, make_tokenizer
 
@@ -75,12 +75,15 @@ def loras(base_folder, tmp_path_factory):
     return folders
 
 
-@pytest.mark.parametrize("large", [0, LARGE], ids=["all_large", "as_large_as_they_are"])
+@pytest.mark.parametrize(("small", "large"), [(SMALL, LARGE), (0, 0), (0, LARGE)],
+                         ids=["small_model", "large_model", "large_model_small_products"])
 @pytest.mark.parametrize("sampling", [
     {"do_sample": False}, {"do_sample": True, "temperature": 0.9, "top_p": 0.9}], ids=["greedy", "sampled"])
 def test_panes_with_conversations_of_different_lengths_share_a_batch_and_say_what_each_says_alone(
-        bench, ask, loras, base_folder, sampling, large, monkeypatch):
-    monkeypatch.setattr("jobs.playground.together.LARGE", large)
+        ask, loras, base_folder, sampling, small, large, monkeypatch):
+    monkeypatch.setattr("jobs.playground.products.SMALL", small)
+    monkeypatch.setattr("jobs.playground.products.LARGE", large)
+    bench = Bench("cpu")
     said = ["Why?", "How deep is the harbour?", "A", "Who goes there, and why?", "Ahoy"]
     prompts = dict(zip(["base", *loras], said, strict=True))
     settings = {"temperature": sampling.get("temperature", 0), "top_p": sampling.get("top_p", 1), "seed": 7, "max_new_tokens": 20}
@@ -215,7 +218,7 @@ def test_a_small_model_answers_on_one_core_and_leaves_the_others_as_they_were(be
     cores, small = [], bench.load(ask(panes))
     hook = small.together.get_output_embeddings().register_forward_hook(lambda *_: cores.append(torch.get_num_threads()))
     events_of(bench, ask(panes, max_new_tokens=3))
-    monkeypatch.setattr("jobs.playground.together.SMALL", 1)
+    monkeypatch.setattr("jobs.playground.products.SMALL", 1)
     events_of(bench, ask(panes, max_new_tokens=3))
     hook.remove()
     assert cores == [1] * 3 + [2] * 3 and torch.get_num_threads() == 2
