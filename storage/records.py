@@ -199,7 +199,7 @@ class Comparison:
     task: str
     conversation: list[dict]  # messages with role and content; the last one is what was asked
     settings: dict  # of the generation
-    answers: list[dict]  # each: answerer, name, text, tokens, seconds, seconds_to_first_token, and problem where there was one
+    answers: list[dict]  # each: answerer, name, text, tokens, seconds, seconds_to_first_token; problem, reading
     blind: bool  # whether the names were hidden until the verdict
     verdict: Verdict
     best: str  # the answerer that is best; empty for every other verdict

@@ -84,6 +84,7 @@ def keep(services: Services, base: Base, panes: Panes, settings: GenerationSetti
         "answerer": id, "name": answer.title, "text": answer.text, "tokens": answer.tokens, "seconds": answer.seconds,
         "seconds_to_first_token": answer.seconds_to_first_token,
         **({"problem": answer.problem} if answer.problem else {}),
+        **({"reading": answer.reading} if answer.reading else {}),
         **({"conversation": [*before, *threads[id], asked]} if alone else {}),
     } for id, answer in panes.answers.items()]
     shared = () if alone else next(iter(threads.values()))

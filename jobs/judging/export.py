@@ -18,10 +18,12 @@ def export(comparisons: Sequence[Comparison], format: str) -> str:
 
 
 def _json_line(comparison: Comparison) -> str:
+    readings = {title: answer["reading"] for title, answer in titled(comparison) if "reading" in answer}
     return json.dumps({
         "id": comparison.id, "created_at": comparison.created_at, "base_model": comparison.base_model,
         "messages": comparison.conversation, "settings": comparison.settings, "blind": comparison.blind,
         "answers": {title: answer["text"] for title, answer in titled(comparison)},
+        **({"readings": readings} if readings else {}),
         "verdict": comparison.verdict.value, "best": best_title(comparison), "note": comparison.note}, ensure_ascii=False) + "\n"
 
 

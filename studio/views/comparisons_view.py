@@ -13,6 +13,7 @@ from storage.records import BASE, Comparison, Verdict
 from studio.render import render
 from studio.text import say
 from studio.views.panes import LETTERS
+from studio.views.readings import shown_readings
 
 LONGEST = 90  # characters of a prompt in the list
 ANY, OPEN, JUDGED = STATES = ("any", "open", "judged")  # which comparisons the list shows
@@ -85,7 +86,9 @@ def row(comparison: Comparison, looking: Looking, now: float) -> dict:
 
 def answers_of(comparison: Comparison) -> list[dict]:
     """The answers as they are shown: in another order and without names where these wait for the verdict."""
+    readings = shown_readings({answer["answerer"]: answer.get("reading", {}) for answer in comparison.answers})
     found = [{"place": place, "title": title, "text": answer["text"], "problem": answer.get("problem", ""),
+              "reading": readings.get(answer["answerer"]),
               "best": comparison.verdict == Verdict.BEST and answer["answerer"] == comparison.best}
              for place, (title, answer) in enumerate(titled(comparison))]
     if not comparison.blind or comparison.verdict:

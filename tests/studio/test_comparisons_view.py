@@ -36,6 +36,19 @@ def test_a_blind_comparison_shows_no_names_until_its_verdict(services, keep):
     assert [answer["title"] for answer in answers_of(judged)] == ["plain", "poet", "sage"]
 
 
+def test_answers_of_models_that_read_are_drawn_as_in_their_panes(services):
+    readings = {"p": {"poem": 0.9, "prose": 0.1}, "s": {"prose": 0.7, "poem": 0.3}}
+    answers = [{"answerer": id, "name": id, "text": "its text", "reading": {
+        "scores": [{"label": label, "probability": share} for label, share in found.items()]}} for id, found in readings.items()]
+    kept = services.comparisons.keep(base_model="b", task="text-classification", conversation=[{"role": "user", "content": "Hm"}],
+                                     settings={}, answers=[*answers, {"answerer": "base", "name": "plain", "text": "no labels"}])
+    html = comparisons_list([kept], "b", "any", Looking(opened=kept.id))
+    assert html.count('class="st-scores"') == 2 and "its text" not in html and "<p>no labels</p>" in html
+    assert [html.index(share) for share in ("90.0%", "10.0%", "30.0%", "70.0%")] == sorted(
+        html.index(share) for share in ("90.0%", "10.0%", "30.0%", "70.0%")), "labels are in one order"
+    assert html.count("data-ask=\"best ") == 3
+
+
 def test_the_list_is_judged_filtered_and_deleted_from(services, keep):
     page, first, second = ComparisonsPage(services), keep("First?"), keep("<b>Second?</b>")
     looking = page._done("best", first.id, ["2"], Looking(opened=first.id))

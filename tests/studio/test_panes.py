@@ -125,3 +125,6 @@ def test_a_comparison_is_kept_with_what_each_was_asked(panes, services):
     second = answered(panes.going_on(first, OWN).asked("Two?", OWN), base="C", p="D", s="E")
     kept = keep(services, BASE_MODEL, second, GenerationSettings())
     assert len(kept.conversation) == 1 and [len(answer["conversation"]) for answer in kept.answers] == [3, 3, 1]
+    read = panes.asked("Three?").after({"pane": "p", "done": True, "text": "0.5", "tokens": 1, "seconds": 0.1, "number": 0.5})
+    kept = keep(services, BASE_MODEL, read.stopped(), GenerationSettings())
+    assert [answer.get("reading") for answer in kept.answers] == [None, {"number": 0.5}, None]

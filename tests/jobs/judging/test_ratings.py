@@ -82,6 +82,15 @@ def test_two_of_one_name_keep_columns_of_their_own():
     assert len(json.loads(export([both], "jsonl"))["answers"]) == 2
 
 
+def test_json_lines_tell_what_the_answer_of_a_model_that_reads_is_made_of():
+    read = comparison("a", BASE)
+    scores = [{"label": "poem", "probability": 0.9}, {"label": "prose", "probability": 0.1}]
+    read = Comparison(**{**vars(read), "answers": [{**read.answers[0], "reading": {"scores": scores}}, read.answers[1]]})
+    line = json.loads(export([read], "jsonl"))
+    assert line["readings"] == {"the a": {"scores": scores}} and list(line["answers"]) == ["the a", "the base"]
+    assert "readings" not in json.loads(export([comparison("a", BASE)], "jsonl"))
+
+
 def test_a_judged_comparison_gives_rows_to_learn_from():
     judged = comparison("a", "b", BASE, verdict="best", best="a", texts={"b": "a says"})
     assert example(judged, "b")["messages"][-1] == {"role": "assistant", "content": "a says"}
