@@ -169,11 +169,12 @@ class Grid:
                          "learning_rate": 1e-4, **row.training}})
 
     def forecast(self, row: Row, recipe):
+        from jobs.devices import DeviceFacts
         from jobs.forecast.forecast import forecast
         from jobs.forecast.result import Known
 
         known = Known(format=row.format, labels=3, longest_row=row.length, evaluates=row.measured)
-        return forecast(recipe, Path(recipe.base_model), self.device, known=known)
+        return forecast(recipe, Path(recipe.base_model), DeviceFacts(self.device, bf16=True), known=known)
 
     def trained(self, recipe):
         from jobs.submit import check_recipe, run_record

@@ -44,6 +44,7 @@ def measure(arguments: list[str]) -> dict:
 def seconds_of(method: str, size: str, folder: Path) -> float:
     from transformers import LlamaConfig
 
+    from jobs.devices import DeviceFacts
     from jobs.forecast.forecast import forecast
     from jobs.forecast.result import Known
     from jobs.recipe import Recipe
@@ -55,7 +56,7 @@ def seconds_of(method: str, size: str, folder: Path) -> float:
         "training": {"max_steps": 100, "batch_size": 4, "max_length": 512, "base_precision": "bf16"}})
     config = LlamaConfig(**SHAPES[size])
     began = time.perf_counter()
-    forecast(recipe, config, "cuda", known=Known(format="text", longest_row=512))
+    forecast(recipe, config, DeviceFacts("cuda", bf16=True), known=Known(format="text", longest_row=512))
     return time.perf_counter() - began
 
 

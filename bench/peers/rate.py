@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from bench.peers import work
+from jobs.devices import DeviceFacts
 from jobs.forecast.forecast import forecast
 from jobs.forecast.result import Known
 from jobs.recipe import Recipe
@@ -42,7 +43,8 @@ def operations(folder: Path, device: str) -> float:
         "method": "lora", "method_settings": {"r": work.RANK, "lora_alpha": work.ALPHA, "target_modules": "all-linear"},
         "quantization": "nf4" if given.nf4 else "none",
         "training": {"batch_size": given.batch, "max_length": given.max_length}})
-    found = forecast(recipe, folder / "base", device, known=Known(format="prompt-completion", evaluates=False))
+    known = Known(format="prompt-completion", evaluates=False)
+    found = forecast(recipe, folder / "base", DeviceFacts(device, bf16=True), known)
     return found.step_operations / found.step_tokens
 
 

@@ -88,8 +88,7 @@ class Question:
 
     @property
     def asked(self) -> tuple:
-        return (essence(self.recipe, self.known), self.folder, self.device.kind, self.device.memory_bytes, self.known,
-                replace(self.device, name="", memory_bytes=0), self.learnt.correction)
+        return essence(self.recipe, self.known), self.folder, replace(self.device, name=""), self.known, self.learnt.correction
 
     def completed(self, found: Forecast) -> Forecast:
         found = replace(found, device_name=self.device.name, learnt_from=self.learnt.runs, basis=basis())

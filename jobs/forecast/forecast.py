@@ -28,64 +28,65 @@ from jobs.recipe import Recipe
 from jobs.training_problems import PREFERENCES
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+CPU = DeviceFacts("cpu", bf16=True)
 GRAINS = {"cuda": 512, "cpu": 64}  # bytes: what torch's allocators give out
 
 
-def forecast(recipe: Recipe, base: Path | PretrainedConfig, device: str = "cpu", device_memory: int = 0,
-             known: Known = Known(), facts: DeviceFacts | None = None) -> Forecast:
-    """What a recipe takes on a kind of device. `base` is a folder, of which the config.json is enough, or a config. `facts` say
-    what the device can do; by default it has bf16.
+def forecast(recipe: Recipe, base: Path | PretrainedConfig, device: DeviceFacts = CPU, known: Known = Known()) -> Forecast:
+    """What a recipe takes on a device, whose memory may be 0 for unknown. `base` is a folder, of which the config.json is enough,
+    or a config.
 
     Raises TrainingStopped where the method does not go with the base model.
     """
-    recipe, facts = find_method(recipe.method).complete(recipe), facts or DeviceFacts(device, bf16=True)
+    recipe = find_method(recipe.method).complete(recipe)
     config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False) if isinstance(base, Path) else base
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the run itself says what there is to say
-        traced = trace_recipe(recipe, config, base if isinstance(base, Path) else None, facts, known)
-    second = second_copy(recipe, traced, facts)
+        traced = trace_recipe(recipe, config, base if isinstance(base, Path) else None, device, known)
+    second = second_copy(recipe, traced, device)
     learns = BASE if recipe.method == FULL else ADAPTER
-    parts = terms.with_overhead({**traced.parts, learns: traced.parts.get(learns, 0) + second}, device)
+    parts = terms.with_overhead({**traced.parts, learns: traced.parts.get(learns, 0) + second}, device.kind)
     evaluating = traced.peaks.get(EVALUATION, 0) + second
     peak = sum(parts.values())
-    beside = terms.beside(device)
+    beside = terms.beside(device.kind)
     return Forecast(
-        device=device, peak_memory_bytes=peak, parts=parts, when=traced.phase, trainable_parameters=traced.trainable,
+        device=device.kind, peak_memory_bytes=peak, parts=parts, when=traced.phase, trainable_parameters=traced.trainable,
         total_parameters=traced.total, checkpoint_bytes=traced.checkpoint_bytes, disk_bytes=disk(recipe, traced),
         evaluation_bytes=evaluating + parts[terms.OVERHEAD] if EVALUATION in traced.peaks else 0, beside_bytes=beside,
-        device_memory_bytes=device_memory, fits=peak + beside <= device_memory if device_memory else None,
+        device_memory_bytes=device.memory_bytes, fits=peak + beside <= device.memory_bytes if device.memory_bytes else None,
         step_operations=float(traced.operations), step_tokens=recipe.training.batch_size * length_of(recipe, known))
 
 
-def second_copy(recipe: Recipe, traced: Traced, facts: DeviceFacts) -> int:
+def second_copy(recipe: Recipe, traced: Traced, device: DeviceFacts) -> int:
     """Bytes of the last good state, which the trainer holds beside what learns, unless that is too large."""
-    held = numbers_of(recipe, facts).base_precision if recipe.method == FULL else "fp32"
+    held = numbers_of(recipe, device).base_precision if recipe.method == FULL else "fp32"
     size = traced.trainable * DTYPES[held].itemsize
     return size if size <= SNAPSHOT_LIMIT else 0
 
 
-def forecast_with_suggestions(recipe: Recipe, base: Path | PretrainedConfig, device: str = "cpu", device_memory: int = 0,
-                              known: Known = Known(), facts: DeviceFacts | None = None, correction: float = 1.0) -> Forecast:
+def forecast_with_suggestions(recipe: Recipe, base: Path | PretrainedConfig, device: DeviceFacts = CPU, known: Known = Known(),
+                              correction: float = 1.0) -> Forecast:
     """The same, by what the device's own runs have taught, with the nearest changes that make it fit where it does not."""
     def ask(changed: Recipe) -> Forecast:
-        return corrected(forecast(changed, copy.deepcopy(base), device, device_memory, known, facts), correction)
+        return corrected(forecast(changed, copy.deepcopy(base), device, known), correction)
 
     now = ask(recipe)
     return now if now.fits is not False else dataclasses.replace(now, suggestions=suggestions(recipe, now, ask))
 
 
-def trace_recipe(recipe: Recipe, config, folder: Path | None, facts: DeviceFacts, known: Known) -> Traced:
-    numbers, device = numbers_of(recipe, facts, width_of(config.to_dict())), facts.kind
+def trace_recipe(recipe: Recipe, config, folder: Path | None, device: DeviceFacts, known: Known) -> Traced:
+    numbers = numbers_of(recipe, device, width_of(config.to_dict()))
     config = config_for(recipe, config, known)
     context = context_of(recipe, known, folder)
     dtype = DTYPES[numbers.base_precision]
     length = length_of(recipe, known)
     if recipe.task == "text-generation" and known.format not in PREFERENCES:
-        length = padded(length, step_of(device, numbers.precision), recipe.training.max_length)
+        length = padded(length, step_of(device.kind, numbers.precision), recipe.training.max_length)
     batch = Batch(recipe.training.batch_size, length)
     autocast = DTYPES[numbers.precision] if numbers.precision != "fp32" else None
-    way = Way(loss=with_penalty(recipe, loss_of(recipe, known.format, batch)), states=States(recipe.training.optimizer, device),
-              device=device, accumulation=recipe.training.accumulation, autocast=autocast, grain=GRAINS[device],
+    way = Way(loss=with_penalty(recipe, loss_of(recipe, known.format, batch)),
+              states=States(recipe.training.optimizer, device.kind), device=device.kind,
+              accumulation=recipe.training.accumulation, autocast=autocast, grain=GRAINS[device.kind],
               evaluate=evaluation(recipe, known, batch))
     return trace(config, AUTO[recipe.task], lambda short: model_of(recipe, short, dtype, context), way, by_number(recipe),
                  every=recipe.method_settings.get("stride_A") or 1)

@@ -42,10 +42,9 @@ class Forecaster:
         """What `ask` would say, where it was asked that before."""
         return self._known.get(_key(_sent(*question)))
 
-    def ask(self, recipe: Recipe, folder: Path, device: str = "cpu", device_memory: int = 0, known: Known = Known(),
-            facts: DeviceFacts | None = None, correction: float = 1.0) -> Forecast:
+    def ask(self, recipe: Recipe, folder: Path, device: DeviceFacts, known: Known = Known(), correction: float = 1.0) -> Forecast:
         """The forecast, without suggestions; raises TrainingStopped where the method does not go with the base model."""
-        question = _sent(recipe, folder, device, device_memory, known, facts, correction)
+        question = _sent(recipe, folder, device, known, correction)
         key = _key(question)
         if key in self._known:
             return self._known[key]
@@ -95,10 +94,9 @@ class Forecaster:
         return self._line
 
 
-def _sent(recipe: Recipe, folder: Path, device: str = "cpu", device_memory: int = 0, known: Known = Known(),
-          facts: DeviceFacts | None = None, correction: float = 1.0) -> tuple:
+def _sent(recipe: Recipe, folder: Path, device: DeviceFacts, known: Known = Known(), correction: float = 1.0) -> tuple:
     """A question as it goes to the process."""
-    return recipe.model_dump(mode="json"), str(folder), device, device_memory, vars(known), facts and facts.record(), correction
+    return recipe.model_dump(mode="json"), str(folder), device.record(), vars(known), correction
 
 
 def _key(question: tuple) -> str:
@@ -118,12 +116,11 @@ def _answer_all(line, idle: float) -> None:
     warnings.simplefilter("ignore")
     while line.poll(idle):
         try:
-            recipe, folder, device, memory, known, facts, correction = line.recv()
+            recipe, folder, device, known, correction = line.recv()
         except EOFError:
             return
         try:
-            found = forecast(Recipe.model_validate(recipe), Path(folder), device, memory, Known(**known),
-                             facts and DeviceFacts(**facts))
+            found = forecast(Recipe.model_validate(recipe), Path(folder), DeviceFacts(**device), Known(**known))
             answer = corrected(found, correction).record(), "", ""
         except StudioError as problem:
             answer = None, str(problem), ""

@@ -172,7 +172,7 @@ def test_what_was_learnt_is_in_the_next_forecast(services, tiny_llama, chats):
 
     found = forecast_for(services, Recipe.model_validate(run.recipe), device=device, ask=ask, known=known_of_run(run))
     assert (found.peak_memory_bytes, found.correction, found.learnt_from) == (1300, 1.3, 3)
-    assert asked[0][4].longest_row == 40  # from the earlier runs on the same data
+    assert asked[0][3].longest_row == 40  # from the earlier runs on the same data
 
 
 # ---- time

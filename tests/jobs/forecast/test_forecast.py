@@ -1,6 +1,7 @@
 """The forecast: counts to the number and the byte, published measurements, and the direction of every change."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -15,11 +16,12 @@ from typer.testing import CliRunner
 
 from app import app
 from bench import forecast as bench
+from jobs.devices import DeviceFacts
 from jobs.forecast import trace as tracing
 from jobs.forecast.adapter import context_of, whole, with_adapter
 from jobs.forecast.experts import config_of
 from jobs.forecast.files import Stored, file_bytes
-from jobs.forecast.forecast import forecast, forecast_with_suggestions
+from jobs.forecast.forecast import CPU, forecast, forecast_with_suggestions
 from jobs.forecast.process import Forecaster
 from jobs.forecast.result import PARTS, Known
 from jobs.forecast.stacks import Repetition, repetition
@@ -29,6 +31,7 @@ from jobs.recipe import Recipe
 from jobs.training.weights import is_whole, parameter_counts, train_in_fp32
 from storage.problems import TrainingStopped
 
+GPU = DeviceFacts("cuda", bf16=True)
 LAYERS = 6  # more than are looked at, so that the others are extended
 FOUND_IN_WEIGHTS = 1024  # bytes by which a header differs that tells the sizes of groups found by looking at the weights
 
@@ -100,7 +103,8 @@ def test_published_fine_tunings_are_forecast_within_two_percent(shared_data, num
 
 def test_what_takes_less_is_forecast_lower_part_by_part():
     def peak(device="cpu", **changes):
-        return forecast(recipe(**changes), config(hidden_size=256, intermediate_size=1024), device, known=Known(format="messages"))
+        wide = config(hidden_size=256, intermediate_size=1024)
+        return forecast(recipe(**changes), wide, DeviceFacts(device, bf16=True), known=Known(format="messages"))
 
     plain = peak(training={"batch_size": 8, "max_length": 256})
     checkpointed = peak(training={"batch_size": 8, "max_length": 256, "gradient_checkpointing": True})
@@ -122,7 +126,7 @@ def test_an_evaluation_in_4_bits_is_forecast_whatever_the_widths(width):
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_the_operations_of_a_step_are_those_of_its_products(device):
-    found = forecast(recipe("full"), config(), device, known=Known(format="messages"))
+    found = forecast(recipe("full"), config(), DeviceFacts(device, bf16=True), known=Known(format="messages"))
     tokens, guessed, in_layers, in_head = 2 * 64, 2 * 63, LAYERS * (4 * 64 * 64 + 3 * 64 * 128), 261 * 64
     pairs = LAYERS * 2 * 4 * 64 * 64 * 16  # rows, heads, queries, keys, numbers of a head
     assert found.step_tokens == tokens
@@ -133,10 +137,10 @@ def test_the_operations_of_a_step_are_those_of_its_products(device):
 
 def test_what_does_not_fit_comes_with_changes_that_do():
     wanted, shape = recipe(training={"batch_size": 8, "max_length": 256}), config(hidden_size=256, intermediate_size=1024)
-    enough = forecast(wanted, shape, "cuda", known=Known(format="messages"))
+    enough = forecast(wanted, shape, GPU, known=Known(format="messages"))
     memory = enough.beside_bytes + enough.peak_memory_bytes * 3 // 4
     shape = config(hidden_size=256, intermediate_size=1024)
-    found = forecast_with_suggestions(wanted, shape, "cuda", memory, Known(format="messages"))
+    found = forecast_with_suggestions(wanted, shape, replace(GPU, memory_bytes=memory), Known(format="messages"))
     assert found.fits is False
     assert 1 <= len(found.suggestions) <= 3
     for suggestion in found.suggestions:
@@ -192,16 +196,16 @@ def test_two_short_models_of_a_family_say_what_the_whole_one_takes(family, monke
     def made():
         return getattr(transformers, family)(**sizes)
 
-    extended = forecast(wanted, made(), "cuda", known=known)
+    extended = forecast(wanted, made(), GPU, known=known)
     monkeypatch.setattr(tracing, "MOST_WHOLE", 7)
-    whole = forecast(wanted, made(), "cuda", known=known)
+    whole = forecast(wanted, made(), GPU, known=known)
     for name in ("trainable_parameters", "total_parameters", "checkpoint_bytes", "step_operations"):
         assert getattr(extended, name) == getattr(whole, name), name
     assert extended.peak_memory_bytes == pytest.approx(whole.peak_memory_bytes, rel=0.01)
 
 
 def test_each_of_several_devices_holds_the_gradients_once_more():
-    one = forecast(recipe(), config(), "cuda", 10**12, Known(format="messages"))
+    one = forecast(recipe(), config(), replace(GPU, memory_bytes=10**12), Known(format="messages"))
     several = one.on_devices(4)
     assert several.devices == 4 and several.fits is True and sum(several.parts.values()) == several.peak_memory_bytes
     assert several.peak_memory_bytes == one.peak_memory_bytes + 4 * one.trainable_parameters
@@ -212,9 +216,9 @@ def test_another_process_answers_and_remembers(tmp_path):
     config().save_pretrained(tmp_path)
     forecaster = Forecaster()
     try:
-        found = forecaster.ask(recipe(), tmp_path, known=Known(format="messages"))
-        assert found is forecaster.ask(recipe(), tmp_path, known=Known(format="messages"))
+        found = forecaster.ask(recipe(), tmp_path, CPU, known=Known(format="messages"))
+        assert found is forecaster.ask(recipe(), tmp_path, CPU, known=Known(format="messages"))
         with pytest.raises(TrainingStopped, match="method_settings"):
-            forecaster.ask(recipe(method_settings={"target_modules": ["nowhere"]}), tmp_path, known=Known(format="messages"))
+            forecaster.ask(recipe(method_settings={"target_modules": ["nowhere"]}), tmp_path, CPU, known=Known(format="messages"))
     finally:
         forecaster.close()

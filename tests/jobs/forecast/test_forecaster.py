@@ -4,6 +4,7 @@ import logging
 
 from transformers import LlamaConfig
 
+from jobs.devices import DeviceFacts
 from jobs.forecast.process import Forecaster
 from jobs.recipe import Recipe
 
@@ -16,12 +17,12 @@ def test_it_ends_when_nobody_asks_and_what_it_said_stays(tmp_path, caplog):
     forecaster = Forecaster(idle=0.5)
     recipe = Recipe(base_model="x", dataset={"source": "-"}, training={"batch_size": 1, "max_length": 16})
     try:
-        found = forecaster.ask(recipe, tmp_path)
+        found = forecaster.ask(recipe, tmp_path, DeviceFacts("cpu", bf16=True))
         process = forecaster._process
         process.join(30)
         assert process.exitcode == 0
         with caplog.at_level(logging.WARNING):
-            assert forecaster.ask(recipe, tmp_path) is found and forecaster._process is process
+            assert forecaster.ask(recipe, tmp_path, DeviceFacts("cpu", bf16=True)) is found and forecaster._process is process
         assert found.suggestions == [] and not caplog.records
     finally:
         forecaster.close()
