@@ -16,7 +16,7 @@ from jobs.memory import LACK_OF_MEMORY, adjusted, answer_lack_of_memory, be_ende
 from jobs.methods.full import FULL
 from jobs.models.inspect import width_of
 from jobs.models.model_files import read_config
-from jobs.precision import numbers_of
+from jobs.precision import as_begun, numbers_of
 from jobs.processes import take_lock
 from jobs.recipe import Recipe
 from jobs.run_log import header
@@ -24,7 +24,7 @@ from jobs.services import Services, open_services
 from jobs.starting import adapter_to_train_on
 from jobs.submit import load_examples
 from jobs.training.context import TrainingContext
-from jobs.training.devices import device_facts, memory_record, torch_device
+from jobs.training.devices import device_facts, device_name, memory_record, torch_device
 from jobs.training.report import Report
 from jobs.training.tasks import load_task
 from jobs.training.train import Outcome, attempt_folder, train
@@ -77,7 +77,8 @@ def prepare_and_train(services: Services, run: Run, run_dir: Path, device: str, 
     base_path, base_hash = check_same_base(services, run)
     report.change(base={**run.base, "sha256": base_hash})
     data, train_examples, validation_examples = load_examples(services, recipe)
-    numbers = numbers_of(recipe, device_facts(device), width_of(read_config(base_path)))
+    facts = device_facts(device)
+    numbers = as_begun(numbers_of(recipe, facts, width_of(read_config(base_path))), run.environment, device_name(device), facts)
     report.say(numbers.sentence())
     context = TrainingContext(
         recipe=recipe, task=load_task(recipe.task, data.format), format=data.format, device=device,

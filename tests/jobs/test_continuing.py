@@ -7,6 +7,7 @@ import pytest
 
 from jobs import checkpoints
 from jobs.continuing import can_continue, continue_run
+from jobs.devices import DeviceFacts
 from jobs.export import copy_zip
 from jobs.recipe_reader import read_recipe
 from jobs.submit import submit
@@ -75,6 +76,23 @@ def test_a_run_that_was_stopped_and_continued_ends_as_one_that_never_was(service
         assert services.runs.metrics(new.id, [name]) == services.runs.metrics(whole.id, [name])
     assert services.runs.get(old.id) == old, "an end is an end"
     assert f"Continues the run 'try' ({old.id}) from step 5." in [line.text for line in services.runs.log_lines(new.id)]
+
+
+def test_a_run_goes_on_in_the_number_format_that_it_began_in(services, recipe, monkeypatch):
+    """Whatever its processor was measured to be quicker with meanwhile."""
+    monkeypatch.setattr("jobs.training.process.device_facts", lambda device: DeviceFacts("cpu", bf16=True, bf16_from=1))
+    old = submit(services, recipe())
+    with monkeypatch.context() as patch:
+        stop_at(patch, services, 5)
+        train_here(services)
+    assert services.runs.get(old.id).environment["precision"] == "bf16"
+    monkeypatch.setattr("jobs.training.process.device_facts", lambda device: DeviceFacts("cpu", bf16=True, bf16_from=0))
+    new, other = continue_run(services, old.id), submit(services, recipe())
+    train_here(services)
+    train_here(services)
+    gone_on, begun = (services.runs.get(run.id).environment for run in (new, other))
+    assert gone_on["precision"] == gone_on["base_precision"] == "bf16" and begun["precision"] == "fp32"
+    assert any("wide enough to be faster" in line.text for line in services.runs.log_lines(new.id))
 
 
 def test_a_finished_run_goes_on_for_more_when_it_is_said_how_far(services, trained):

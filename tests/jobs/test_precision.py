@@ -6,7 +6,7 @@ import pytest
 
 from jobs.devices import DeviceFacts, cpu_facts, gpu_facts, local_facts
 from jobs.machine import facts_of
-from jobs.precision import WIDE, numbers_of, precision_choice, precision_problems, precision_words
+from jobs.precision import WIDE, as_begun, numbers_of, precision_choice, precision_problems, precision_words
 from jobs.recipe_reader import read_recipe
 
 CPU, OLD_CPU = DeviceFacts("cpu"), DeviceFacts("cpu", bf16=False)
@@ -49,6 +49,14 @@ def test_the_weights_are_held_in_what_is_computed_in_or_in_fp32(changes, facts, 
     numbers = numbers_of(recipe(**changes), facts)
     assert (numbers.precision, numbers.base_precision) == (computed, held)
     assert f"Precision {computed}: " in numbers.sentence() and (f"held in {held}" in numbers.sentence()) == (computed != held)
+
+
+def test_an_attempt_goes_on_in_what_those_before_computed_in_where_its_device_can():
+    begun = {"device_name": "CPU, 2 cores", "precision": "bf16", "base_precision": "bf16", "precision_why": "so"}
+    now = numbers_of(recipe(), CPU)
+    assert as_begun(now, begun, "CPU, 2 cores", CPU).sentence() == "Precision bf16: so."
+    assert as_begun(now, {}, "CPU, 2 cores", CPU) is as_begun(now, begun, "CPU, 8 cores", CPU) is now
+    assert as_begun(now, begun, "CPU, 2 cores", OLD_CPU) is now
 
 
 @pytest.mark.parametrize("changes, said", [
