@@ -10,6 +10,7 @@ from jobs.data.problems import ValidationInvalid
 from jobs.data.store import Examples
 
 FAR = 0.1  # of all rows: groups that miss what was asked for by more are a problem
+MOST_SUMS = 400_000_000  # units times rows, up to which the nearest sum is looked for: it takes a bit for each
 
 
 def split(examples: Sequence, validation: float | int | str | None, seed: int, labels: Sequence | None = None,
@@ -193,6 +194,12 @@ def _choose(asked: _Asked, units, label_of, chance: random.Random):
     if missing:
         left = counts - numpy.bincount(label_of[chosen], minlength=len(counts))
         _fill_up(chosen, sizes, label_of, left, missing)
+    off = abs(int(sizes[chosen].sum()) - wanted)
+    if off > (0 if len(counts) == 1 else max(1, FAR * asked.rows)) and len(sizes) * asked.rows <= MOST_SUMS:
+        nearest = _nearest(sizes, label_of, wanted, chance)
+        if abs(int(sizes[nearest].sum()) - wanted) < off:
+            chosen[:] = False
+            chosen[nearest] = True
     return chosen
 
 
@@ -249,7 +256,8 @@ def _sample(chance: random.Random, size: int, count: int) -> array:
 
 
 def _fill_up(chosen, sizes, label_of, left, missing: int) -> None:
-    """Take more units, the largest that fit first, then one that goes beyond where that is nearer or nothing is taken."""
+    """Take more units, the largest that fit first; then larger ones in the place of others; then one that goes beyond where that
+    is nearer or nothing is taken."""
     import numpy
 
     def free(most: int):
@@ -262,9 +270,49 @@ def _fill_up(chosen, sizes, label_of, left, missing: int) -> None:
             chosen[place] = True
             left[label_of[place]] -= 1
             missing -= int(sizes[place])
+    for label in numpy.unique(label_of[chosen]).tolist() if missing else ():
+        missing -= _exchange(chosen, sizes, numpy.flatnonzero(label_of == label), missing)
     beyond = free(int(sizes.max()) if not chosen.any() else 2 * missing - 1)
     if missing and len(beyond):
         chosen[beyond[-1]] = True
+
+
+def _nearest(sizes, label_of, wanted: int, chance: random.Random) -> list[int]:
+    """Units whose rows add up to the nearest to what is wanted that there is, without a look at the labels' shares; the smallest
+    unit of every label is left, or any where there is one label.
+    """
+    order = [int(place) for place in _sample(chance, len(sizes), len(sizes))]
+    if label_of.any():
+        left = {int(label_of[place]): place for place in sorted(order, key=lambda place: -sizes[place])}
+        order = [place for place in order if left[int(label_of[place])] != place]
+    sums = [1]  # a bit for each sum that the units so far can make
+    for place in order:
+        sums.append(sums[-1] | sums[-1] << int(sizes[place]))
+    near = (total for off in range(int(sizes.sum())) for total in (wanted - off, wanted + off))
+    target = next(total for total in near if 0 < total < sizes.sum() and sums[-1] >> total & 1)
+    taken = []
+    for number, place in reversed(list(enumerate(order))):
+        if not sums[number] >> target & 1:
+            taken.append(place)
+            target -= int(sizes[place])
+    return taken
+
+
+def _exchange(chosen, sizes, members, missing: int) -> int:
+    """Take larger units of a label in the place of smaller ones; returns by how many rows that is more."""
+    import numpy
+
+    gained = 0
+    while True:
+        taken, others = members[chosen[members]], members[~chosen[members]]
+        (small, taken_at), (large, others_at) = (numpy.unique(sizes[units], return_index=True) for units in (taken, others))
+        more = large[:, None] - small
+        fitting = more[(more > 0) & (more <= missing - gained)]
+        if not len(fitting):
+            return gained
+        place, instead_of = numpy.argwhere(more == fitting.max())[0]
+        chosen[others[others_at[place]]], chosen[taken[taken_at[instead_of]]] = True, False
+        gained += int(fitting.max())
 
 
 # ---- choosing where some groups have rows of several labels

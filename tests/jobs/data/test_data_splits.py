@@ -173,6 +173,23 @@ def test_without_repeated_rows_the_count_is_exact_and_repeats_cost_a_few_rows_at
     assert abs(len(held) - count) <= 1
 
 
+def test_a_label_keeps_its_smallest_unit_to_train_on_where_nearly_all_is_held_out():
+    digests = array("Q", [0, 1, 2, 2, 3, 3, 4, 4, 5, 5])  # found by the test before: 6 rows were held out
+    for seed in range(20):
+        held = held_out(10, 8, seed, list("baaaaaaabb"), digests=digests)
+        assert [number for number in range(10) if number not in held] == [0, 1]
+
+
+def test_few_groups_come_as_near_as_any_choice_of_them():
+    groups = [1, 0, 0, 1, 1, 1, 1, 2]  # 5, 2 and 1 rows: smaller ones that were drawn first left no room for the largest
+    for seed in range(20):
+        assert {groups[number] for number in held_out(8, 5, seed, groups=groups)} == {1}
+    groups = [*"aaaaabbbbbbccc", *"deeff"]  # of each label one group stays; first fives, sixes or threes would leave 6 missing
+    labels = ["x" if group in "abc" else "y" for group in groups]
+    for seed in range(20):
+        assert len(held_out(19, 13, seed, labels=labels, groups=groups)) in (12, 13, 14)
+
+
 def test_groups_keep_the_shares_of_labels():
     groups = [number // 5 for number in range(2000)]
     labels = ["common" if number % 10 else "rare" for number in range(2000)]
