@@ -113,13 +113,12 @@ def studio(name: str, folder: Path) -> dict:
     loaded, attaching = bench.loaded, []
     for adapter in folders:
         attaching.append(milliseconds(lambda adapter=adapter: loaded.answerer(adapter)))
-    for adapter in folders:
-        ask(adapter)
+    side = [None, *folders[:SIDE_BY_SIDE]]
+    for panes in (*([adapter] for adapter in folders), side):
+        ask(*panes)
     together = memory()
     own = sum(answerer.bytes for answerer in loaded.attached().values())
     switching = [milliseconds(lambda adapter=adapter: loaded.answerer(adapter)) for adapter in folders * 5]
-    side = [None, *folders[:SIDE_BY_SIDE]]
-    ask(*side)
     times = {"base_alone": [], "one_adapter": [], "base_and_4": [], "one_after_the_other": []}
     for _ in range(ROUNDS[name]):
         times["base_alone"].append(ask(None))

@@ -51,43 +51,28 @@ def parts_of(model: PreTrainedModel | PeftModel, own: Sequence[torch.Tensor]) ->
 @contextmanager
 def each_row_its_own(model: PreTrainedModel, rows: Sequence[Parts]) -> Iterator[None]:
     """Within it, every row of a batch gets its adapter's parts added."""
-    places = {}  # what makes a product, a layer or a joint of several, with the names of its layers
-    for name in {name for parts in rows for name in parts}:
-        joint = getattr(model.get_submodule(name), "joint", None)
-        places[joint or model.get_submodule(name)] = joint.names if joint else [name]
-    alone = [(place, place.forward) for place in places]
-    for place, names in places.items():
-        sizes = [model.get_submodule(name).out_features for name in names]
-        parts = [[row.get(name) for name in names] for row in rows]
-        for dtype in {part.down.dtype for row in parts for part in row if part}:
-            # with a hook, every call would go the long way through torch
-            place.forward = _adding(place.forward, parts, sizes, dtype)
+    own = {(name, part.down.dtype) for parts in rows for name, part in parts.items()}
+    layers = [(model.get_submodule(name), [parts.get(name) for parts in rows], dtype) for name, dtype in own]
+    alone = [(layer, layer.forward) for layer, _, _ in layers]
+    for layer, parts, dtype in layers:
+        layer.forward = _adding(layer.forward, parts, dtype)  # with a hook, every call would go the long way through torch
     try:
         yield
     finally:
-        for place, forward in alone:
-            place.forward = forward
+        for layer, forward in alone:
+            layer.forward = forward
 
 
-def _adding(forward, rows: list[list[Part | None]], sizes: list[int], dtype: torch.dtype):
-    """A forward that adds the parts of that dtype, all rows and all layers at once; what a row or layer lacks is zero.
-
-    `sizes` are the layers' output features, which lie side by side in what `forward` gives.
-    """
-    wanted = [[part if part and part.down.dtype == dtype else None for part in row] for row in rows]
-    some = next(part for row in wanted for part in row if part)
-    rank = max(sum(len(part.down) for part in row if part) for row in wanted)
+def _adding(forward, rows: list[Part | None], dtype: torch.dtype):
+    """A forward that adds the parts of that dtype, all rows at once; ranks are filled up with zeros to the largest."""
+    wanted = {row: part for row, part in enumerate(rows) if part and part.down.dtype == dtype}
+    some = next(iter(wanted.values()))
+    rank = max(len(part.down) for part in wanted.values())
     down = some.down.new_zeros(len(rows), rank, some.down.shape[1])
-    up = some.up.new_zeros(len(rows), rank, sum(sizes))
-    for number, row in enumerate(wanted):
-        begin = column = 0
-        for part, size in zip(row, sizes, strict=True):
-            if part:
-                end = begin + len(part.down)
-                down[number, begin:end] = part.down
-                up[number, begin:end, column:column + size] = part.up.T * part.scaling
-                begin = end
-            column += size
+    up = some.up.new_zeros(len(rows), rank, some.up.shape[0])
+    for row, part in wanted.items():
+        down[row, :len(part.down)] = part.down
+        up[row, :len(part.down)] = part.up.T * part.scaling
     down = down.transpose(1, 2)
 
     def with_parts(given):
