@@ -71,10 +71,12 @@ def numbers_of(recipe: Recipe, facts: DeviceFacts, width: int = 0) -> Numbers:
 def as_begun(numbers: Numbers, environment: dict, device_name: str, facts: DeviceFacts) -> Numbers:
     """The formats of a run's earlier attempts, where it goes on with the same device: other sums would end otherwise.
 
-    `environment` is what the run keeps of its earlier attempts, empty before the first. What a processor of as many cores has no
-    instructions for is not gone on with.
+    `environment` is what the run keeps of its earlier attempts, empty before the first and without `base_precision` where an older
+    studio wrote it. What a processor of as many cores has no instructions for is not gone on with.
     """
-    if environment.get("device_name") != device_name or (environment["precision"] == "bf16" and facts.bf16 is False):
+    if environment.get("device_name") != device_name or "base_precision" not in environment:
+        return numbers
+    if environment["precision"] == "bf16" and facts.bf16 is False:
         return numbers
     return Numbers(environment["precision"], environment["base_precision"], environment["precision_why"])
 

@@ -278,8 +278,9 @@ def _fill_up(chosen, sizes, label_of, left, missing: int) -> None:
 
 
 def _nearest(sizes, label_of, wanted: int, chance: random.Random) -> list[int]:
-    """Units whose rows add up to the nearest to what is wanted that there is, without a look at the labels' shares; the smallest
-    unit of every label is left, or any where there is one label.
+    """Some units, not all, whose rows come as near to what is wanted as any do; the labels' shares are not looked at.
+
+    Where there are several labels, the smallest unit of each stays.
     """
     order = [int(place) for place in _sample(chance, len(sizes), len(sizes))]
     if label_of.any():

@@ -57,6 +57,7 @@ def test_an_attempt_goes_on_in_what_those_before_computed_in_where_its_device_ca
     assert as_begun(now, begun, "CPU, 2 cores", CPU).sentence() == "Precision bf16: so."
     assert as_begun(now, {}, "CPU, 2 cores", CPU) is as_begun(now, begun, "CPU, 8 cores", CPU) is now
     assert as_begun(now, begun, "CPU, 2 cores", OLD_CPU) is now
+    assert as_begun(now, {"device_name": "CPU, 2 cores", "precision": "bf16"}, "CPU, 2 cores", CPU) is now  # by an older studio
 
 
 @pytest.mark.parametrize("changes, said", [

@@ -57,7 +57,7 @@ def test_generate_says_the_same_with_it_for_longer_than_its_first_room(model):
     assert {type(layer) for layer in cache["past_key_values"].layers} == {RoomyLayer}
 
 
-def test_layers_that_look_back_a_little_only_keep_theirs(tmp_path):
+def test_layers_that_look_back_a_little_only_keep_theirs():
     config = MistralConfig(vocab_size=50, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
                            num_key_value_heads=1, sliding_window=8)
     model = MistralForCausalLM(config).eval()
