@@ -39,9 +39,11 @@ def roomy_cache(model: PreTrainedModel | PeftModel) -> dict[str, DynamicCache]:
     """The argument of generate that gives it such a cache; empty where it would not make a DynamicCache itself."""
     base = model.get_base_model() if isinstance(model, PeftModel) else model
     settings, _ = base._prepare_generation_config(None)
-    begins_filled = isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning
-    if begins_filled or settings.cache_implementation or not settings.use_cache or not getattr(base.config, "use_cache", True) \
-            or base.config.is_encoder_decoder or getattr(base, "_is_stateful", False) or not base._supports_default_dynamic_cache():
+    if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
+        return {}  # its keys and values begin with some of its own
+    keeps = settings.use_cache and getattr(base.config, "use_cache", True) and not settings.cache_implementation
+    other = base.config.is_encoder_decoder or getattr(base, "_is_stateful", False) or not base._supports_default_dynamic_cache()
+    if other or not keeps:
         return {}
     cache = DynamicCache(config=base.config)
     cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
