@@ -40,14 +40,9 @@ def answer_prompts(services: Services, base: str, adapters: list[str], prompts: 
         if request is None:
             request = request_for(services, base, adapters, prompt, settings)
             from jobs.playground.bench import Bench  # imports torch
-            from jobs.playground.limits import Stop
 
             bench = Bench()
-        answers = {pane.name: {"name": pane.name, "text": "", "tokens": 0, "seconds": 0.0} for pane in request.panes}
-        for event in bench.answer(request.model_copy(update={"prompt": prompt}), Stop()):
-            told = ("problem",) if "problem" in event else ("text", "tokens", "seconds", "labels") if "done" in event else ()
-            answers[event["pane"]].update({name: event[name] for name in told if name in event})
-        yield {"prompt": prompt, "answers": list(answers.values())}
+        yield {"prompt": prompt, "answers": bench.answers(request.model_copy(update={"prompt": prompt}))}
 
 
 def request_for(services: Services, base: str, adapters: list[str], prompt: str, settings: dict) -> GenerateRequest:

@@ -143,8 +143,9 @@ class Measuring:
                                         task=question.task, max_seconds=MAX_SECONDS),
             **({"prompt": question.messages[-1]["content"]} if question.raw else
                {"messages": [Message(**message) for message in question.messages]}))
-        found = {}
-        for event in self.bench.answer(request, Stop()):
+        found, events = {}, []
+        self.bench.answer(request, Stop(), events.append)
+        for event in events:
             if "problem" in event:
                 raise Unanswered(f"The prompt '{question.messages[-1]['content'][:60]}' was not answered. {event['problem']}")
             if "done" in event:

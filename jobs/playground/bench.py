@@ -1,14 +1,13 @@
 """The base model in memory, and requests answered from it, one after the other."""
 
 import gc
-from collections.abc import Iterator
 from contextlib import suppress
 
 import torch
 
 from jobs.playground.blending import merge_into_base, save_blend
 from jobs.playground.changes import change_map, tokens_changed
-from jobs.playground.generation import sentence_for, stream_side_by_side
+from jobs.playground.generation import Tell, answer_side_by_side, sentence_for
 from jobs.playground.limits import Stop
 from jobs.playground.models import Answerer, LoadedBase, fingerprint
 from jobs.playground.request import BaseChoice, BlendRequest, ChangesRequest, GenerateRequest, LoadRequest, MergeRequest
@@ -47,13 +46,14 @@ class Bench:
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
-    def answer(self, request: GenerateRequest, stop: Stop) -> Iterator[dict]:
-        """The events of stream_side_by_side; a pane whose model cannot be had gets its problem, the others their answers."""
+    def answer(self, request: GenerateRequest, stop: Stop, tell: Tell) -> None:
+        """As answer_side_by_side; a pane whose model cannot be had gets its problem, the others their answers."""
         try:
             loaded = self.load(request)
         except Exception as error:  # told to every pane
             sentence = sentence_for(error, self.device)
-            yield from ({"pane": pane.name, "problem": sentence} for pane in request.panes)
+            for pane in request.panes:
+                tell({"pane": pane.name, "problem": sentence})
             return
         answerers = {}
         for pane in request.panes:
@@ -61,11 +61,21 @@ class Bench:
                 answerers[pane.name] = loaded.blend(pane.blend) if pane.blend else loaded.arrow(pane.arrow) if pane.arrow else \
                     loaded.answerer(pane.adapter_folder)
             except Exception as error:  # told to this pane; the others go on
-                yield {"pane": pane.name, "problem": sentence_for(error, self.device)}
+                tell({"pane": pane.name, "problem": sentence_for(error, self.device)})
         loaded.detach_oldest(keep={pane.adapter_folder for pane in request.panes}, memory_limit=self.memory_limit)
         if answerers:
-            yield from stream_side_by_side(answerers, request, stop, self.memory_limit, lambda: loaded.together)
+            answer_side_by_side(answerers, request, stop, tell, self.memory_limit, lambda: loaded.together)
 
+    def answers(self, request: GenerateRequest) -> list[dict]:
+        """`name`, `text`, `tokens`, `seconds` (and `problem`, or a classifier's `labels`) of every pane, once all have ended."""
+        answers = {pane.name: {"name": pane.name, "text": "", "tokens": 0, "seconds": 0.0} for pane in request.panes}
+
+        def keep(event: dict) -> None:
+            kept = ("problem",) if "problem" in event else ("text", "tokens", "seconds", "labels") if "done" in event else ()
+            answers[event["pane"]].update({key: event[key] for key in kept if key in event})
+
+        self.answer(request, Stop(), keep)
+        return list(answers.values())
 
     def changes(self, request: ChangesRequest) -> list[dict]:
         """What tokens_changed tells of a text; raises a StudioError."""
@@ -91,19 +101,3 @@ class Bench:
 def _weights(choice: BaseChoice) -> tuple:
     """What decides which weights are in memory: not what people call them."""
     return choice.base_path, choice.task, choice.quantization
-
-
-def generate_here(request: GenerateRequest, device: str = "auto") -> list[dict]:
-    """Answer in this process: `name`, `text`, `tokens`, `seconds` (and `problem`, or a classifier's `labels`), by pane.
-
-    The panes are answered in the order of the request, the base first.
-    """
-    panes = sorted(request.panes, key=lambda pane: pane.adapter_folder is not None)
-    answers = {pane.name: {"name": pane.name, "text": "", "tokens": 0, "seconds": 0.0} for pane in panes}
-    for event in Bench(device).answer(request.model_copy(update={"panes": panes}), Stop()):
-        answer = answers[event["pane"]]
-        if "problem" in event:
-            answer["problem"] = event["problem"]
-        elif "done" in event:
-            answer.update({key: event[key] for key in ("text", "tokens", "seconds", "labels") if key in event})
-    return list(answers.values())

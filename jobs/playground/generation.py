@@ -1,10 +1,9 @@
 """Several panes answer side by side: in turns of one token, and those whose models allow it in one batch."""
 
-import queue
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jinja2
@@ -25,6 +24,7 @@ from jobs.preparing.answers import Renderer
 from jobs.preparing.templates import PLAIN_CHAT_TEMPLATE
 from storage.problems import StudioError
 
+Tell = Callable[[dict], None]  # gets the events
 CONTEXT = 8  # tokens decoded again at most, for a new one's text may depend on those before
 
 
@@ -43,46 +43,46 @@ class Row:
         return self.inputs["input_ids"].shape[1]
 
 
-def stream_side_by_side(answerers: dict[str, Answerer], request: GenerateRequest, stop: Stop, memory_limit: int = 0,
-                        together=None) -> Iterator[dict]:
-    """Events of all panes as they come: {pane, text}, then {pane, done, …} or {pane, problem}, once for each pane.
+def answer_side_by_side(answerers: dict[str, Answerer], request: GenerateRequest, stop: Stop, tell: Tell, memory_limit: int = 0,
+                        together=None) -> None:
+    """Tell the events of all panes as they come: {pane, text}, then {pane, done, …} or {pane, problem}, once for each pane.
 
     Every pane gets what plain generate gives alone after torch.manual_seed(seed). The base model and plain LoRA adapters decode
     in one batch, on the model that `together` gives; all others in turns of one token. `seconds` count a pane's own turns only.
-    Setting `stop`, or closing the iterator, ends panes within one token.
+    Setting `stop` ends panes within one token. `tell` is called from the threads of the panes.
     """
-    events: queue.SimpleQueue[dict] = queue.SimpleQueue()
     limits = Limits(stop, request.settings.max_seconds, memory_limit)
-    groups = _groups(answerers, request, events, together)
+    groups = _groups(answerers, request, tell, together)
+    if not groups:
+        return
     turns = Turns([group[0] for group, _ in groups], limits)
-    threads = [threading.Thread(target=_run, args=(work, group, answerers, request, turns, events), name=f"pane {group[0]}")
-               for group, work in groups]
+    # the first group in this thread: torch's threads belong to the one that computes, and those of several get in each other's way
+    others = [threading.Thread(target=_run, args=(work, group, answerers, request, turns, tell), name=f"pane {group[0]}")
+              for group, work in groups[1:]]
     with cores_for(next(iter(answerers.values())).model):
-        for thread in threads:
+        for thread in others:
             thread.start()
         try:
-            unfinished = len(answerers)
-            while unfinished:
-                event = events.get()
-                unfinished -= "done" in event or "problem" in event
-                yield event
-        finally:
+            _run(groups[0][1], groups[0][0], answerers, request, turns, tell)
+        except BaseException:
             stop.set()
-            for thread in threads:
+            raise
+        finally:
+            for thread in others:
                 thread.join()
 
 
-def _groups(answerers: dict[str, Answerer], request: GenerateRequest, events: queue.SimpleQueue, together) -> list[tuple]:
+def _groups(answerers: dict[str, Answerer], request: GenerateRequest, tell: Tell, together) -> list[tuple]:
     """The panes that take a turn as one, each with the function that answers for them; a prompt's problem goes to its pane."""
     panes = {pane.name: pane for pane in request.panes}
     if request.task in READERS:
-        return [([name], lambda turns, name=name: read(panes[name], answerers[name], request, events)) for name in answerers]
+        return [([name], lambda turns, name=name: read(panes[name], answerers[name], request, tell)) for name in answerers]
     rows, groups = [], []
     for name, answerer in answerers.items():
         try:
             rows.append(_row(panes[name], answerer, request))
         except Exception as error:  # one pane's problem must not take the others' answers
-            events.put({"pane": name, "problem": sentence_for(error, str(answerer.device))})
+            tell({"pane": name, "problem": sentence_for(error, str(answerer.device))})
     can_share = [row.answerer.parts is not None and together is not None for row in rows]
     by_length = sum(can_share) > 1 and reads_the_padding(together())
     shared: dict[tuple, list[Row]] = {}
@@ -92,10 +92,10 @@ def _groups(answerers: dict[str, Answerer], request: GenerateRequest, events: qu
         shared.setdefault(common if can else (row.pane,), []).append(row)
     for members in shared.values():
         if len(members) == 1:
-            groups.append(([members[0].pane], lambda turns, row=members[0]: generate(row, request, turns, events)))
+            groups.append(([members[0].pane], lambda turns, row=members[0]: generate(row, request, turns, tell)))
         else:
             groups.append(([row.pane for row in members],
-                           lambda turns, rows=members: generate_together(together(), rows, request, turns, events)))
+                           lambda turns, rows=members: generate_together(together(), rows, request, turns, tell)))
     return groups
 
 
@@ -164,7 +164,7 @@ def restore_random_state(device: torch.device, state: tuple) -> None:
 
 
 def _run(work, group: list[str], answerers: dict[str, Answerer], request: GenerateRequest, turns: Turns,
-         events: queue.SimpleQueue) -> None:
+         tell: Tell) -> None:
     """Answer for a group, and see that each of its panes gets its one end."""
     turns.wait(group[0])
     ends = {}
@@ -177,7 +177,7 @@ def _run(work, group: list[str], answerers: dict[str, Answerer], request: Genera
     finally:
         turns.leave(group[0])
     for name, event in ends.items():
-        events.put({"pane": name, **event})
+        tell({"pane": name, **event})
 
 
 def answer_as(answerer: Answerer, task: int) -> None:
@@ -202,8 +202,8 @@ def sentence_for(error: Exception, device: str) -> str:
 class Writing:
     """What a pane has written: its tokens, sent as text as soon as their characters are complete, and how long they took."""
 
-    def __init__(self, name: str, tokenizer, events: queue.SimpleQueue):
-        self.name, self.tokenizer, self.events = name, tokenizer, events
+    def __init__(self, name: str, tokenizer, tell: Tell):
+        self.name, self.tokenizer, self.tell = name, tokenizer, tell
         self.tokens: list[int] = []
         self.seconds, self.seconds_to_first_token = 0.0, None
         self._sent = ""
@@ -235,7 +235,7 @@ class Writing:
 
     def _send(self, text: str) -> None:
         self._sent += text
-        self.events.put({"pane": self.name, "text": text})
+        self.tell({"pane": self.name, "text": text})
 
     def decode(self, tokens: list[int]) -> str:
         return self.tokenizer.decode(tokens, skip_special_tokens=True)
@@ -264,10 +264,10 @@ class PaneStreamer(BaseStreamer):
         """Required of a streamer; Writing.end does it, also where generate was ended early."""
 
 
-def generate(row: Row, request: GenerateRequest, turns: Turns, events: queue.SimpleQueue) -> dict[str, dict]:
+def generate(row: Row, request: GenerateRequest, turns: Turns, tell: Tell) -> dict[str, dict]:
     """The final event of a pane that generates text by itself."""
     answerer = row.answerer
-    writing = Writing(row.pane, answerer.tokenizer, events)
+    writing = Writing(row.pane, answerer.tokenizer, tell)
     torch.manual_seed(request.settings.seed)
     if answerer.routing:
         answerer.routing.clear()
@@ -291,9 +291,9 @@ def end_of(tokens: list[int], row: Row) -> str | None:
 class BatchStreamer(BaseStreamer, StoppingCriteria):
     """Gets each token of all rows from generate, has their texts sent, ends each row by itself, and passes the turn on."""
 
-    def __init__(self, rows: list[Row], request: GenerateRequest, turns: Turns, events: queue.SimpleQueue):
-        self.rows, self.request, self.turns, self.events = rows, request, turns, events
-        self.writings = [Writing(row.pane, row.answerer.tokenizer, events) for row in rows]
+    def __init__(self, rows: list[Row], request: GenerateRequest, turns: Turns, tell: Tell):
+        self.rows, self.request, self.turns, self.tell = rows, request, turns, tell
+        self.writings = [Writing(row.pane, row.answerer.tokenizer, tell) for row in rows]
         self.over = [False] * len(rows)
         self.device, self.longest = rows[0].answerer.device, max(row.length for row in rows)
         self._began = time.monotonic()
@@ -335,15 +335,15 @@ class BatchStreamer(BaseStreamer, StoppingCriteria):
     def _end(self, number: int, reason: str) -> None:
         self.over[number] = True
         event = self.writings[number].end(reason, self.rows[number], self.request, self.turns.limits, len(self.rows))
-        self.events.put({"pane": self.rows[number].pane, **event})
+        self.tell({"pane": self.rows[number].pane, **event})
 
 
-def generate_together(model, rows: list[Row], request: GenerateRequest, turns: Turns, events: queue.SimpleQueue) -> dict[str, dict]:
+def generate_together(model, rows: list[Row], request: GenerateRequest, turns: Turns, tell: Tell) -> dict[str, dict]:
     """Answer for several panes in one batch; each gets its final event as soon as it ends. Returns those that are still to be told.
 
     `model` is the base model, on which each row gets its own adapter's parts.
     """
-    streamer = BatchStreamer(rows, request, turns, events)
+    streamer = BatchStreamer(rows, request, turns, tell)
     pad = rows[0].answerer.tokenizer.pad_token_id or 0
     inputs = {name: torch.cat([pad_left(row.inputs[name], (streamer.longest - row.length, 0), value=value) for row in rows])
               for name, value in (("input_ids", pad), ("attention_mask", 0))}

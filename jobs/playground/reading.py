@@ -1,8 +1,8 @@
 """Answers of models that read a text and write none: labels, numbers, tags and similarities."""
 
-import queue
 import re
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -20,7 +20,7 @@ ONE_TEXT = "Two texts are compared: write each on a line of its own (or longer o
 
 
 @torch.inference_mode()
-def read(pane: Pane, answerer: Answerer, request: GenerateRequest, events: queue.SimpleQueue) -> dict[str, dict]:
+def read(pane: Pane, answerer: Answerer, request: GenerateRequest, tell: Callable[[dict], None]) -> dict[str, dict]:
     """The final event of a pane that reads: its whole answer as `text`, and what it is made of.
 
     That is `labels` (the likeliest) and `scores` (all, the likeliest first) of a classifier, each with `label` and `probability`,
@@ -28,7 +28,7 @@ def read(pane: Pane, answerer: Answerer, request: GenerateRequest, events: queue
     """
     began = time.monotonic()
     tokens, found = READERS[request.task](request.conversation(pane)[-1]["content"], answerer)
-    events.put({"pane": pane.name, "text": found["text"]})
+    tell({"pane": pane.name, "text": found["text"]})
     seconds = time.monotonic() - began
     return {pane.name: {"done": True, "tokens": tokens, "seconds": seconds, "seconds_to_first_token": seconds if tokens else None,
                         "tokens_per_second": tokens / seconds, "finish_reason": "stop", "why": "", "together": 1, **found}}

@@ -127,8 +127,7 @@ class Playground:
             begun.set()
             try:
                 if not stop.is_set():
-                    for event in self.bench.answer(wanted, stop):
-                        loop.call_soon_threadsafe(events.put_nowait, event)
+                    self.bench.answer(wanted, stop, lambda event: loop.call_soon_threadsafe(events.put_nowait, event))
             finally:
                 loop.call_soon_threadsafe(events.put_nowait, None)
 

@@ -81,7 +81,7 @@ def test_it_leaves_a_whole_model_that_plain_transformers_opens_and_the_playgroun
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from jobs.playground.bench import generate_here
+    from jobs.playground.bench import Bench
     from jobs.playground.models import LoadedBase
     from jobs.playground.request import BaseChoice, GenerateRequest
 
@@ -112,7 +112,7 @@ def test_it_leaves_a_whole_model_that_plain_transformers_opens_and_the_playgroun
                                  skip_special_tokens=True) for model in (base, tuned)]
     asked = GenerateRequest(base_path=tiny_llama, base_name="tiny", prompt="Say apple", settings={"max_new_tokens": 8}, panes=[
         {"name": "base"}, {"name": "tuned", "adapter_folder": unpacked}])
-    assert [answer["text"] for answer in generate_here(asked, "cpu")] == expected and expected[0] != expected[1]
+    assert [answer["text"] for answer in Bench("cpu").answers(asked)] == expected and expected[0] != expected[1]
 
     loaded = LoadedBase(BaseChoice(base_path=tiny_llama, base_name="tiny"), "cpu")
     beside = loaded.answerer(unpacked)

@@ -8,6 +8,7 @@ import torch
 from peft import IA3Config, LoraConfig, PeftConfig, PromptTuningConfig, get_peft_model
 from transformers import BertForSequenceClassification, LlamaForCausalLM
 
+from jobs.playground.limits import Stop
 from jobs.playground.request import GenerateRequest
 from tests.tiny_models import make_tiny_bert, make_tiny_llama, make_tokenizer
 
@@ -26,6 +27,17 @@ def randomise(model) -> None:
     for weight in model.parameters():
         if weight.requires_grad:
             torch.nn.init.normal_(weight, std=0.5)
+
+
+def events_of(bench, request: GenerateRequest) -> list[dict]:
+    events = []
+    bench.answer(request, Stop(), events.append)
+    return events
+
+
+def finals(events: list[dict]) -> dict[str, dict]:
+    """The last event of every pane."""
+    return {event["pane"]: event for event in events if "done" in event or "problem" in event}
 
 
 def made_adapter(base_folder: Path, folder: Path, config: PeftConfig, seed: int) -> Path:

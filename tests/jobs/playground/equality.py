@@ -4,7 +4,7 @@ import torch
 from transformers import AutoTokenizer
 
 from jobs.methods import find_method
-from jobs.playground.generation import stream_side_by_side
+from jobs.playground.generation import answer_side_by_side
 from jobs.playground.limits import Stop
 from jobs.playground.request import GenerateRequest
 
@@ -20,7 +20,8 @@ def assert_says_what_plain_peft_says(workshop, trained, folder) -> int:
         panes=[{"name": "base"}, {"name": "adapter", "adapter_folder": folder}],
         settings={"raw": True, "max_new_tokens": TOKENS, "seed": SEED, **SAMPLING})
     answerers = {pane.name: loaded.answerer(pane.adapter_folder) for pane in request.panes}
-    events = list(stream_side_by_side(answerers, request, Stop(), together=lambda: loaded.together))
+    events = []
+    answer_side_by_side(answerers, request, Stop(), events.append, together=lambda: loaded.together)
     ends = {event["pane"]: event for event in events if "text" not in event or event.get("done")}
     base, adapter = workshop.plain_base(trained, folder).eval(), workshop.plain(trained, folder)
     tasks = {"task_ids": torch.zeros(1, dtype=torch.long)} if find_method(trained.recipe.method).special.by_task else {}

@@ -7,11 +7,10 @@ from pydantic import ValidationError
 from transformers import LlamaForCausalLM
 
 from jobs.playground.bench import Bench
-from jobs.playground.limits import Stop
 from jobs.playground.models import LoadedBase
 from jobs.playground.problems import ArrowRefused
 from jobs.playground.request import Arrow, BaseChoice, GenerateRequest
-from tests.jobs.playground.conftest import made_adapter
+from tests.jobs.playground.conftest import events_of, finals, made_adapter
 from tests.tiny_models import make_tokenizer
 
 LAYERS = ["q_proj", "v_proj", "down_proj"]
@@ -72,7 +71,7 @@ def test_a_routed_pane_answers_beside_the_others_and_tells_its_shares(ask, roles
     routed = {"name": "routed", "arrow": {"adapter_folders": [roles["poet"], roles["pirate"]]}}
     request = GenerateRequest.model_validate({**request.model_dump(), "panes": [*request.model_dump()["panes"], routed]})
     bench = Bench("cpu")
-    first, again = ({event["pane"]: event for event in bench.answer(request, Stop()) if event.get("done")} for _ in range(2))
+    first, again = (finals(events_of(bench, request)) for _ in range(2))
     assert len(first) == 3 and first["routed"]["tokens"] == 6 and sum(first["routed"]["routed"]) == pytest.approx(1)
     assert first["routed"]["routed"] == again["routed"]["routed"], "each answer is counted by itself"
     assert "routed" not in first["poet"] and first["routed"]["text"] not in {first["base"]["text"]}

@@ -6,11 +6,10 @@ from peft import LoraConfig, PeftModel
 from transformers import LlamaForCausalLM
 
 from jobs.playground.blending import merge_into_base, save_blend
-from jobs.playground.limits import Stop
 from jobs.playground.models import LoadedBase
 from jobs.playground.problems import BlendRefused, MergeRefused
 from jobs.playground.request import BaseChoice, Blend
-from tests.jobs.playground.conftest import made_adapter
+from tests.jobs.playground.conftest import events_of, finals, made_adapter
 
 SHAPES = {"poet": {"r": 4}, "pirate": {"r": 4, "use_rslora": True}, "wide": {"r": 8, "target_modules": ["q_proj", "v_proj"]},
           "dora": {"r": 4, "use_dora": True}}
@@ -106,6 +105,6 @@ def test_a_blend_is_a_pane_beside_its_parents_and_shares_their_batch(loras, ask)
     request = ask({"base": None, "poet": loras["poet"]}, max_new_tokens=8)
     mixed = {"name": "mixed", "blend": mixture(loras, "cat", poet=1, pirate=-1)}
     request = type(request).model_validate({**request.model_dump(), "panes": [*request.model_dump()["panes"], mixed]})
-    ends = {event["pane"]: event for event in Bench("cpu").answer(request, Stop()) if event.get("done")}
+    ends = finals(events_of(Bench("cpu"), request))
     assert {end["together"] for end in ends.values()} == {3}
     assert len({end["text"] for end in ends.values()}) == 3

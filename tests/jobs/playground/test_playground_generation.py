@@ -1,6 +1,5 @@
 """Side by side gives what each model gives alone."""
 
-import queue
 import threading
 
 import pytest
@@ -8,13 +7,13 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from jobs.playground.bench import Bench, generate_here
+from jobs.playground.bench import Bench
 from jobs.playground.generation import PaneStreamer, Row, Turns, Writing, render
 from jobs.playground.limits import Limits, Stop, template_time
 from jobs.playground.problems import PromptUnusable
 from jobs.playground.products import LARGE, SMALL
 from jobs.playground.request import GenerateRequest, Message
-from tests.jobs.playground.conftest import LABELS, randomise
+from tests.jobs.playground.conftest import LABELS, events_of, finals, randomise
 from tests.tiny_models import make_tiny_llama, make_tokenizer
 
 
@@ -26,14 +25,6 @@ def bench():
 @pytest.fixture
 def panes(adapter_folders):
     return {"base": None, **adapter_folders}
-
-
-def events_of(bench, request):
-    return list(bench.answer(request, Stop()))
-
-
-def finals(events):
-    return {event["pane"]: event for event in events if "done" in event or "problem" in event}
 
 
 def plain_answer(base_folder, adapter_folder, prompt, tokens, **sampling):
@@ -109,7 +100,7 @@ def test_a_penalty_for_repetition_keeps_prompts_of_different_lengths_apart(bench
 
 def test_memory_beyond_the_limit_ends_the_answers_with_a_sentence(ask, adapter_folders):
     small = Bench("cpu", memory_limit=1000)
-    ends = finals(small.answer(ask({"base": None, **adapter_folders}, max_new_tokens=50), Stop()))
+    ends = finals(events_of(small, ask({"base": None, **adapter_folders}, max_new_tokens=50)))
     assert {end["finish_reason"] for end in ends.values()} == {"memory"}
     assert all("STUDIO_MEMORY_LIMIT allows. Take away some adapters" in end["why"] for end in ends.values())
 
@@ -125,8 +116,8 @@ def test_the_panes_advance_together_and_their_pieces_make_the_text(bench, ask, p
 
 
 def test_a_character_of_several_tokens_arrives_whole():
-    events, tokenizer = queue.SimpleQueue(), make_tokenizer()
-    writing = Writing("only", tokenizer, events)
+    events, tokenizer = [], make_tokenizer()
+    writing = Writing("only", tokenizer, events.append)
     streamer = PaneStreamer(writing, torch.device("cpu"), Turns(["only"], Limits(Stop(), 60)))
     streamer.put(torch.tensor([[1, 2]]))  # the prompt, which is not part of the answer
     said = "Ahoy 🏴‍☠️ zum Ölschiff, 船 ahead"
@@ -134,7 +125,7 @@ def test_a_character_of_several_tokens_arrives_whole():
         streamer.put(torch.tensor([token]))
     settings = GenerateRequest(base_path="x", base_name="x", panes=[{"name": "only"}], prompt=said)
     assert writing.end("stop", Row("only", None, {}, [], 99), settings, Limits(Stop(), 60))["text"] == said
-    pieces = [events.get_nowait()["text"] for _ in range(events.qsize())]
+    pieces = [event["text"] for event in events]
     assert "".join(pieces) == said
     assert not any("\ufffd" in piece for piece in pieces)
     assert "船" in pieces and len(pieces) > 20
@@ -202,12 +193,14 @@ def test_a_base_without_a_template_is_given_the_bare_prompt(bench, tmp_path):
 
 
 def test_stop_ends_all_panes_at_once(bench, ask, panes):
-    stop = Stop()
-    endings = {}
-    for event in bench.answer(ask(panes, max_new_tokens=230, temperature=1), stop):
+    stop, events = Stop(), []
+
+    def tell(event):
         stop.set()
-        if "done" in event:
-            endings[event["pane"]] = event
+        events.append(event)
+
+    bench.answer(ask(panes, max_new_tokens=230, temperature=1), stop, tell)
+    endings = finals(events)
     assert set(endings) == set(panes)
     assert all(end["finish_reason"] == "cancelled" and end["tokens"] <= 8 for end in endings.values())
 
@@ -225,10 +218,13 @@ def test_a_small_model_answers_on_one_core_and_leaves_the_others_as_they_were(be
     torch.set_num_threads(before)
 
 
-def test_closing_the_iterator_ends_the_threads(bench, ask, panes):
-    events = bench.answer(ask(panes, max_new_tokens=230), Stop())
-    next(events)
-    events.close()
+def test_an_interrupt_ends_the_threads(bench, ask, panes):
+    def tell(event):
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.answer(ask(panes, max_new_tokens=230), Stop(), tell)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("pane ")]
 
 
@@ -255,7 +251,7 @@ def test_a_classifier_gives_its_likeliest_labels_and_the_base_says_why_it_has_no
     assert "untrained" in answers["base"]["text"] and answers["base"]["labels"] == []
 
 
-def test_answers_for_the_command_line_start_with_the_base(ask, adapter_folders):
-    answers = generate_here(ask({"mine": adapter_folders["lora"], "base": None}, max_new_tokens=4), "cpu")
-    assert [answer["name"] for answer in answers] == ["base", "mine"]
+def test_whole_answers_come_in_the_order_of_the_panes(bench, ask, adapter_folders):
+    answers = bench.answers(ask({"mine": adapter_folders["lora"], "base": None}, max_new_tokens=4))
+    assert [answer["name"] for answer in answers] == ["mine", "base"]
     assert all(set(answer) == {"name", "text", "tokens", "seconds"} and answer["tokens"] for answer in answers)
