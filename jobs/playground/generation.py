@@ -16,7 +16,7 @@ from jobs.playground.cache import roomy_cache
 from jobs.playground.limits import CANCELLED, LENGTH, Limits, Stop, template_time
 from jobs.playground.models import Answerer
 from jobs.playground.problems import DeviceFull, PromptUnusable
-from jobs.playground.products import cores_for
+from jobs.playground.products import Cores
 from jobs.playground.reading import READERS, read
 from jobs.playground.request import GenerateRequest, GenerationSettings, Pane
 from jobs.playground.together import EachRowDraws, each_row_its_own, reads_the_padding
@@ -55,11 +55,13 @@ def answer_side_by_side(answerers: dict[str, Answerer], request: GenerateRequest
     groups = _groups(answerers, request, tell, together)
     if not groups:
         return
-    turns = Turns([group[0] for group, _ in groups], limits)
-    # the first group in this thread: torch's threads belong to the one that computes, and those of several get in each other's way
+    # threads of several groups would each have a second one for torch, and those would get in each other's way
+    cores = Cores(next(iter(answerers.values())).model, rows=len(groups[0][0]) if len(groups) == 1 else 1)
+    turns = Turns([group[0] for group, _ in groups], limits, cores)
+    # the first group in this thread, which has torch's threads from loading the model
     others = [threading.Thread(target=_run, args=(work, group, answerers, request, turns, tell), name=f"pane {group[0]}")
               for group, work in groups[1:]]
-    with cores_for(next(iter(answerers.values())).model):
+    with cores.taken():
         for thread in others:
             thread.start()
         try:
@@ -118,8 +120,8 @@ class Turns:
     A group goes by the name of its first pane.
     """
 
-    def __init__(self, groups: list[str], limits: Limits):
-        self.limits = limits
+    def __init__(self, groups: list[str], limits: Limits, cores: Cores | None = None):
+        self.limits, self.cores = limits, cores
         self._order = list(groups)
         self._moved = threading.Condition()
 
@@ -296,7 +298,7 @@ class BatchStreamer(BaseStreamer, StoppingCriteria):
         self.writings = [Writing(row.pane, row.answerer.tokenizer, tell) for row in rows]
         self.over = [False] * len(rows)
         self.device, self.longest = rows[0].answerer.device, max(row.length for row in rows)
-        self._began = time.monotonic()
+        turns.cores.begin()
         self._sees_prompt = True
 
     def __call__(self, input_ids: torch.LongTensor, scores, **kwargs) -> torch.BoolTensor:
@@ -310,7 +312,7 @@ class BatchStreamer(BaseStreamer, StoppingCriteria):
         if self._sees_prompt:
             self._sees_prompt = False
             return
-        seconds = time.monotonic() - self._began
+        seconds = self.turns.cores.end()
         for number, token in enumerate(value.flatten().tolist()):
             if self.over[number]:
                 continue
@@ -321,7 +323,7 @@ class BatchStreamer(BaseStreamer, StoppingCriteria):
                 self._end(number, reason)
         if not all(self.over):
             self.turns.pass_on(self.rows[0].pane, self.device)
-        self._began = time.monotonic()
+        self.turns.cores.begin()
 
     def end(self) -> None:
         """Required of a streamer; finish does it, also where generate was ended early."""

@@ -177,11 +177,11 @@ class LoadedBase:
                         parts=None if self.one_by_one else {})
 
     def _adapter(self, folder: Path) -> Answerer:
-        config = None if is_whole_model(folder) else self._read_adapter(folder)
         files = fingerprint(folder)
         others = dict(self._adapters)
         known = others.pop(folder, None)
         if known is None or known[0] != files:
+            config = None if is_whole_model(folder) else self._read_adapter(folder)
             self._check_sums(folder)
             known = files, self._attach(folder, config) if config else self._whole(folder)
         self._adapters = {**others, folder: known}

@@ -1,5 +1,7 @@
 """Linear layers on a CPU: the fastest way to multiply, by the size of the model and the number of rows."""
 
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,23 +12,47 @@ from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
 LARGE = 6_000_000  # multiplications, beyond which oneDNN is quicker than MKL
+LEFT_ALONE = 60  # seconds without a second core, once others needed it
+WORKED = 0.75  # of a token's time is worked where the cores are free; it is all of it, and half where they are not
 SMALL = 10_000_000  # weights of a model that computes faster on one core
 
 
-@contextmanager
-def cores_for(model: PreTrainedModel | PeftModel) -> Iterator[None]:
-    """Within it, threads that start compute on one core where a small model is on a CPU.
+class Cores:
+    """The cores that a small model on a CPU computes on: one for one row, two for several as long as nobody else needs them.
 
-    Its products are so short that two cores gain a tenth for five rows at best and nothing for one, and threads that wait for each
-    other while a run trains on the same cores take seven times as long.
+    For one row's short products two cores gain nothing, for five rows a sixth of the time. While a run trains on the same cores,
+    threads that wait for each other take twenty times as long.
     """
-    before = torch.get_num_threads()
-    if next(model.parameters()).device.type == "cpu" and is_small(model):
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+
+    needed_by_others = -math.inf  # when that was last seen, by time.monotonic
+
+    def __init__(self, model: PreTrainedModel | PeftModel, rows: int):
+        self.small = next(model.parameters()).device.type == "cpu" and is_small(model)
+        self.free = rows > 1 and time.monotonic() - Cores.needed_by_others > LEFT_ALONE
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Within it, this thread and those that it starts compute on them."""
+        before = torch.get_num_threads()
+        if self.small:
+            torch.set_num_threads(min(before, 2) if self.free else 1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    def begin(self) -> None:
+        """A token's time begins in this thread."""
+        self._clocks = time.monotonic(), time.thread_time()
+
+    def end(self) -> float:
+        """The token's seconds. Where this thread has waited for much of them, others need the cores, and it goes on with one."""
+        seconds, worked = (now - before for now, before in
+                           zip((time.monotonic(), time.thread_time()), self._clocks, strict=True))
+        if self.small and self.free and worked < WORKED * seconds:
+            self.free, Cores.needed_by_others = False, time.monotonic()
+            torch.set_num_threads(1)
+        return seconds
 
 
 def fast_for_one_row(model: PreTrainedModel) -> None:

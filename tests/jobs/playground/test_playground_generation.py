@@ -205,16 +205,30 @@ def test_stop_ends_all_panes_at_once(bench, ask, panes):
     assert all(end["finish_reason"] == "cancelled" and end["tokens"] <= 8 for end in endings.values())
 
 
-def test_a_small_model_answers_on_one_core_and_leaves_the_others_as_they_were(bench, ask, panes, monkeypatch):
-    before = torch.get_num_threads()
+def test_a_small_model_takes_a_second_core_for_a_batch_until_others_need_it(bench, ask, panes, loras, monkeypatch):
+    """What decides is how much of a token's time was worked: less than 0 never is, less than twice all of it always."""
+    before, cores = torch.get_num_threads(), []
     torch.set_num_threads(2)
-    cores, small = [], bench.load(ask(panes))
-    hook = small.together.get_output_embeddings().register_forward_hook(lambda *_: cores.append(torch.get_num_threads()))
-    events_of(bench, ask(panes, max_new_tokens=3))
-    monkeypatch.setattr("jobs.playground.products.SMALL", 1)
-    events_of(bench, ask(panes, max_new_tokens=3))
-    hook.remove()
-    assert cores == [1] * 3 + [2] * 3 and torch.get_num_threads() == 2
+    head = bench.load(ask(panes)).model.get_output_embeddings(), bench.loaded.together.get_output_embeddings()
+    hooks = [layer.register_forward_hook(lambda *_: cores.append(torch.get_num_threads())) for layer in head]
+
+    def cores_for(asked, **constants):
+        cores.clear()
+        for name, value in constants.items():
+            monkeypatch.setattr(f"jobs.playground.products.{name}", value)
+        events_of(bench, ask(asked, max_new_tokens=3))
+        assert torch.get_num_threads() == 2
+        return cores
+
+    batch = {"base": None, **loras}
+    assert cores_for({"base": None}) == [1] * 3
+    assert cores_for(panes) == [1] * 3, "threads of torch for several groups get in each other's way"
+    assert cores_for(batch, WORKED=0) == [2] * 3
+    assert cores_for(batch, WORKED=2) == [2, 1, 1] and cores_for(batch, WORKED=0) == [1] * 3
+    assert cores_for(batch, LEFT_ALONE=0) == [2] * 3
+    assert cores_for({"base": None}, SMALL=1) == [2] * 3
+    for hook in hooks:
+        hook.remove()
     torch.set_num_threads(before)
 
 
