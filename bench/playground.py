@@ -6,7 +6,7 @@ within one process, and the medians are told. `one` is the base model alone, `on
 a fifth of what the five take one after the other: panes with an adapter take longer than the base alone.
 
 Bars: 8 adapters take at most their own bytes and 5 % more than the base alone; base and 4 adapters take at most 1.5 times as long
-as one pane; an adapter in memory answers within 50 ms of being chosen.
+as the base alone; an adapter in memory answers within 50 ms of being chosen.
 """
 
 import ctypes

@@ -206,7 +206,7 @@ def test_stop_ends_all_panes_at_once(bench, ask, panes):
 
 
 def test_a_small_model_takes_a_second_core_for_a_batch_until_others_need_it(bench, ask, panes, loras, monkeypatch):
-    """What decides is how much of a token's time was worked: less than 0 never is, less than twice all of it always."""
+    """What decides is how much of the time was spent waiting: more than a minute never is, more than -1 s always."""
     before, cores = torch.get_num_threads(), []
     torch.set_num_threads(2)
     head = bench.load(ask(panes)).model.get_output_embeddings(), bench.loaded.together.get_output_embeddings()
@@ -223,8 +223,8 @@ def test_a_small_model_takes_a_second_core_for_a_batch_until_others_need_it(benc
     batch = {"base": None, **loras}
     assert cores_for({"base": None}) == [1] * 3
     assert cores_for(panes) == [1] * 3, "threads of torch for several groups get in each other's way"
-    assert cores_for(batch, WORKED=0) == [2] * 3
-    assert cores_for(batch, WORKED=2) == [2, 1, 1] and cores_for(batch, WORKED=0) == [1] * 3
+    assert cores_for(batch, WAITED=(60, 1)) == [2] * 3
+    assert cores_for(batch, WAITED=(-1, -1)) == [2, 1, 1] and cores_for(batch, WAITED=(60, 1)) == [1] * 3
     assert cores_for(batch, LEFT_ALONE=0) == [2] * 3
     assert cores_for({"base": None}, SMALL=1) == [2] * 3
     for hook in hooks:
