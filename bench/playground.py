@@ -135,6 +135,7 @@ def studio(name: str, folder: Path) -> dict:
         "base_and_4_over_a_pane_in_the_mean": round(median["base_and_4"] / median["a_pane_in_the_mean"], 2),
         "base_and_4_over_one_adapter": round(median["base_and_4"] / median["one_adapter"], 2),
         "one_after_the_other_over_one": round(median["one_after_the_other"] / median["one"], 2),
+        "one_after_the_other_over_base_and_4": round(median["one_after_the_other"] / median["base_and_4"], 2),
         "attaching_ms": round(statistics.median(attaching), 1), "switching_ms": round(statistics.median(switching), 2),
         "slowest_switching_ms": round(max(switching), 2)}
 

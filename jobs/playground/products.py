@@ -14,8 +14,7 @@ from transformers import PreTrainedModel
 LARGE = 6_000_000  # multiplications, beyond which oneDNN is quicker than MKL
 LEFT_ALONE = 60  # seconds without a second core, once others needed it
 WAITED = 0.03, 0.25  # seconds and share of an answer's time; it is none where the cores are free, and half where they are not
-SMALL = 10_000_000  # weights of a model that one row computes faster on one core
-ROWS = 5  # for which the copies of weights are laid out; those for 2 to 9 are as quick
+SMALL = 10_000_000  # weights of a model that computes one row faster on one core
 
 
 class Cores:
@@ -64,20 +63,14 @@ def fast_for_one_row(model: PreTrainedModel) -> None:
 
 
 def fast_for_several_rows(model: PreTrainedModel) -> PreTrainedModel:
-    """Have linear layers on a CPU make products by oneDNN where that is quicker, for it reads the weights once for all rows.
+    """Have a large model's linear layers on a CPU make large products by oneDNN, which reads the weights once for all rows.
 
-    With a large model these are the large products: on two cores of a Xeon (Sapphire Rapids) five rows take 1.5 times as long as
-    one by it, and 2.3 times by torch's own (MKL). With a small one, those of layers with more outputs than inputs (the head, two of
-    three in an MLP), by copies of their weights that are laid out for it: five rows of 2,048 outputs of 256 inputs take 53
-    microseconds on two cores of an EPYC, by MKL 141, and a token 0.97 of the time in all.
+    On two cores of a Xeon (Sapphire Rapids) five rows take 1.5 times as long as one by it, and 2.3 times by torch's own (MKL). For
+    a small model's short products it is quicker only with copies of the weights, laid out for it: by a twentieth of a token's time.
     """
-    if torch.backends.mkldnn.is_available():
-        small = is_small(model)
+    if torch.backends.mkldnn.is_available() and not is_small(model):
         for layer in _layers(model):
-            if not small:
-                layer.forward = partial(_product, layer)
-            elif layer.out_features > layer.in_features:
-                layer.forward = partial(_product_by_copy, layer, torch.ops.mkldnn._reorder_linear_weight(layer.weight, ROWS))
+            layer.forward = partial(_product, layer)
     return model
 
 
@@ -88,12 +81,6 @@ def is_small(model: PreTrainedModel | PeftModel) -> bool:
 def _layers(model: torch.nn.Module) -> list[torch.nn.Linear]:
     return [layer for layer in model.modules() if type(layer) is torch.nn.Linear and layer.weight.device.type == "cpu"
             and layer.weight.dtype == torch.float32]
-
-
-def _product_by_copy(layer: torch.nn.Linear, copy: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
-    if given.shape[1] > 1:  # a prompt, for which oneDNN would take more memory
-        return linear(given, layer.weight, layer.bias)
-    return torch.ops.mkldnn._linear_pointwise(given, copy, layer.bias, "none", [], "")
 
 
 def _product(layer: torch.nn.Linear, given: torch.Tensor) -> torch.Tensor:
