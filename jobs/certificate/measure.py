@@ -20,7 +20,6 @@ from jobs.data.languages import language_of
 from jobs.methods import find_method
 from jobs.models.hashing import base_model_hash
 from jobs.playground.bench import Bench
-from jobs.playground.limits import Stop
 from jobs.playground.request import BaseChoice, GenerateRequest, GenerationSettings, Message, Pane
 from jobs.recipe import Recipe
 from jobs.services import Services
@@ -143,14 +142,12 @@ class Measuring:
                                         task=question.task, max_seconds=MAX_SECONDS),
             **({"prompt": question.messages[-1]["content"]} if question.raw else
                {"messages": [Message(**message) for message in question.messages]}))
-        found, events = {}, []
-        self.bench.answer(request, Stop(), events.append)
-        for event in events:
-            if "problem" in event:
-                raise Unanswered(f"The prompt '{question.messages[-1]['content'][:60]}' was not answered. {event['problem']}")
-            if "done" in event:
-                labels = event.get("labels")
-                found[event["pane"]] = labels[0]["label"] if labels else event["text"]
+        found = {}
+        for answer in self.bench.answers(request):
+            if "problem" in answer:
+                raise Unanswered(f"The prompt '{question.messages[-1]['content'][:60]}' was not answered. {answer['problem']}")
+            labels = answer.get("labels")
+            found[answer["name"]] = labels[0]["label"] if labels else answer["text"]
         return found[ADAPTER], found[BASE]
 
     def answer_if_possible(self, question: Question) -> tuple[str, str] | None:

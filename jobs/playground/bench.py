@@ -7,9 +7,10 @@ import torch
 
 from jobs.playground.blending import merge_into_base, save_blend
 from jobs.playground.changes import change_map, tokens_changed
-from jobs.playground.generation import Tell, answer_side_by_side, sentence_for
+from jobs.playground.generation import answer_side_by_side, sentence_for
 from jobs.playground.limits import Stop
 from jobs.playground.models import Answerer, LoadedBase, fingerprint
+from jobs.playground.reading import Tell
 from jobs.playground.request import BaseChoice, BlendRequest, ChangesRequest, GenerateRequest, LoadRequest, MergeRequest
 from jobs.training.devices import torch_device
 from storage.problems import StudioError

@@ -3,7 +3,6 @@
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import jinja2
@@ -17,14 +16,13 @@ from jobs.playground.limits import CANCELLED, LENGTH, Limits, Stop, template_tim
 from jobs.playground.models import Answerer
 from jobs.playground.problems import DeviceFull, PromptUnusable
 from jobs.playground.products import Cores
-from jobs.playground.reading import READERS, read
+from jobs.playground.reading import READERS, Tell, read
 from jobs.playground.request import GenerateRequest, GenerationSettings, Pane
 from jobs.playground.together import EachRowDraws, each_row_its_own, reads_the_padding
 from jobs.preparing.answers import Renderer
 from jobs.preparing.templates import PLAIN_CHAT_TEMPLATE
 from storage.problems import StudioError
 
-Tell = Callable[[dict], None]  # gets the events
 CONTEXT = 8  # tokens decoded again at most, for a new one's text may depend on those before
 
 

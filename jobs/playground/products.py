@@ -20,7 +20,7 @@ SMALL = 10_000_000  # weights of a model that computes one row faster on one cor
 class Cores:
     """The cores that a small model on a CPU computes on: one for one row, two for several as long as nobody else needs them.
 
-    For one row's short products two cores gain nothing, for five rows a sixth of the time. While a run trains on the same cores,
+    For one row's short products two cores gain nothing, for five rows an eighth of the time. While a run trains on the same cores,
     threads that wait for each other take twenty times as long.
     """
 

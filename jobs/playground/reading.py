@@ -12,6 +12,7 @@ from jobs.playground.request import GenerateRequest, Pane
 from jobs.preparing.encoding import texts_of
 from jobs.training.answers import OUTSIDE, encode_words, similarities, tagged, tags_of
 
+Tell = Callable[[dict], None]  # gets the events of an answer, also from several threads
 TOP_LABELS, SCORED_LABELS = 5, 200  # that the answer names; with a score, for those who compare answers
 WORD = re.compile(r"[@#]?\w+(?:['’.-]\w+)*|\S")  # punctuation stands alone, as data with tags has it
 BETWEEN_TEXTS = re.compile(r"^ *-{3,} *$", re.MULTILINE)  # a line of dashes
@@ -20,7 +21,7 @@ ONE_TEXT = "Two texts are compared: write each on a line of its own (or longer o
 
 
 @torch.inference_mode()
-def read(pane: Pane, answerer: Answerer, request: GenerateRequest, tell: Callable[[dict], None]) -> dict[str, dict]:
+def read(pane: Pane, answerer: Answerer, request: GenerateRequest, tell: Tell) -> dict[str, dict]:
     """The final event of a pane that reads: its whole answer as `text`, and what it is made of.
 
     That is `labels` (the likeliest) and `scores` (all, the likeliest first) of a classifier, each with `label` and `probability`,
