@@ -139,9 +139,12 @@ class PlaygroundPage:
         notices = [self.problems, self.collect.notice, self.prompts.progress, self.roles.told, self.changes.shown]
         said = [*notices, self.send, self.stop, self.prompt, *seen]
         streamed = {"outputs": said, "concurrency_id": "playground", "concurrency_limit": 4, **quick}
-        gr.on([self.send.click, self.prompt.submit], self.send_clicked, asked, **streamed)
-        self.prompts.ask.click(self.list_clicked, {*asked, self.prompts.file}, **streamed)
-        self.roles.route_ask.change(self.role_clicked, {*asked, self.roles.route_ask}, **streamed)
+        for answered in (
+            gr.on([self.send.click, self.prompt.submit], self.send_clicked, asked, **streamed),
+            self.prompts.ask.click(self.list_clicked, {*asked, self.prompts.file}, **streamed),
+            self.roles.route_ask.change(self.role_clicked, {*asked, self.roles.route_ask}, **streamed),
+        ):  # not with the last answer: until the event has ended, Gradio lets nothing be sent
+            answered.then(self.settled, None, [self.send, self.stop], queue=False, **quick)
         self.stop.click(self.stop_clicked, None, self.stop, queue=False, **quick)
         outputs = [self.problems, self.changes.shown, *seen, *self.collect.outputs]
         inputs = [self.ask, self.base, self.table, self.collect.target]
@@ -210,43 +213,61 @@ class PlaygroundPage:
 
     def send_clicked(self, values: dict, request: gr.Request) -> Iterator[dict]:
         """Stream the answers of all panes, or of the role that the prompt is for."""
-        yield from self._one(values, self._question, request)
+        yield from self._alone(self._one(values, self._question, request.session_hash), request.session_hash)
 
     def role_clicked(self, values: dict, request: gr.Request) -> Iterator[dict]:
-        """Ask the last prompt again, of the role that the person chose in place of the one that was picked."""
-        yield from self._one(values, self._again, request)
+        """Ask the last prompt again, of the role that was chosen in place of the picked one, which may still be answering."""
+        while stops := self.stops.get(request.session_hash):
+            stops.all = True
+            time.sleep(0.02)
+        yield from self._alone(self._one(values, self._again, request.session_hash), request.session_hash)
 
     def list_clicked(self, values: dict, request: gr.Request) -> Iterator[dict]:
         """Put all prompts of a file to all panes, one after the other."""
+        yield from self._alone(self._all(values, request.session_hash), request.session_hash)
+
+    def settled(self, request: gr.Request) -> dict:
+        """What can be pressed once an event has ended: another may have begun."""
+        return self._busy() if request.session_hash in self.stops else self._idle()
+
+    def _alone(self, asking: Iterator[dict], session: str) -> Iterator[dict]:
+        """What `asking` shows, unless the same page still gets answers to something else."""
+        if session in self.stops:
+            yield {self.problems: problem_box([say("playground.still_answering")])}
+            return
+        self.stops[session] = Stops()
+        try:
+            yield from asking
+        finally:
+            del self.stops[session]
+
+    def _one(self, values: dict, question, session: str) -> Iterator[dict]:
+        asked = attempt(question, values)
+        if asked.problems:
+            yield {self.problems: problem_box(list(asked.problems))}
+            return
+        base, panes, settings, told = asked.value
+        yield {self.roles.told: told, self.prompts.progress: ""}
+        yield from self._answered(base, panes, settings, session)
+
+    def _all(self, values: dict, session: str) -> Iterator[dict]:
         asked = attempt(self._listed, values)
         if asked.problems:
-            yield {self.problems: problem_box(list(asked.problems)), **self._idle()}
+            yield {self.problems: problem_box(list(asked.problems))}
             return
         (base, first, settings), prompts = asked.value
         count, done, ended = len(prompts), 0, "finished"
         for prompt in prompts:
             yield {self.prompts.progress: self.prompts.said(done, count, base.name)}
-            panes = yield from self._answered(base, first.asked(prompt, SINGLE, values[self.blind]), settings, request.session_hash)
+            panes = yield from self._answered(base, first.asked(prompt, SINGLE, values[self.blind]), settings, session)
             if panes is None or not any(answer.text for answer in panes.answers.values()):
                 ended = "nobody"
                 break
-            if self.stops[request.session_hash].all:
+            if self.stops[session].all:
                 ended = "stopped"
                 break
             done += 1
-        yield {self.prompts.progress: self.prompts.said(done, count, base.name, ended), **self._idle()}
-        self.stops.pop(request.session_hash, None)
-
-    def _one(self, values: dict, question, request: gr.Request) -> Iterator[dict]:
-        asked = attempt(question, values)
-        if asked.problems:
-            yield {self.problems: problem_box(list(asked.problems)), **self._idle()}
-            return
-        base, panes, settings, told = asked.value
-        yield {self.roles.told: told, self.prompts.progress: ""}
-        yield from self._answered(base, panes, settings, request.session_hash)
-        yield self._idle()
-        self.stops.pop(request.session_hash, None)
+        yield {self.prompts.progress: self.prompts.said(done, count, base.name, ended)}
 
     def _question(self, values: dict) -> tuple[Base, Panes, GenerationSettings, str]:
         """What is asked of whom, and what is told about the route."""

@@ -34,6 +34,7 @@ WORDS = {
     "playground.answers": "Answers",
     "playground.missing_run": "The run '{run_id}' has no adapter, so only base models are shown.",
     "playground.no_prompt": "Type a prompt first.",
+    "playground.still_answering": "Answers are still coming. Wait for them, or press 'Stop all'.",
     # what models that read answer
     "reading.scores": "Labels by their probability",
     "reading.none": "not one of its labels",

@@ -107,6 +107,7 @@ def playground(pages, filled_studio, stand_in) -> Page:
 
 
 def ask(page: Page, prompt: str) -> None:
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()
     page.get_by_label("Prompt", exact=True).fill(prompt)
     page.get_by_label("Prompt", exact=True).press("Enter")
 
@@ -172,6 +173,27 @@ def test_one_pane_is_stopped_by_itself(playground, stand_in, filled_studio):
     playground.get_by_role("button", name="Stop all").click()
     expect(playground.get_by_role("button", name="Send")).to_be_enabled()
     stand_in.slow = False
+
+
+def test_another_role_is_asked_while_the_picked_one_still_answers(playground, stand_in, filled_studio):
+    services = filled_studio.services
+    runs = {adapter.name: adapter.run_id for adapter in services.adapters.all() if adapter.name in ("poet", "stopped early")}
+    for name, run_id in runs.items():
+        services.roles.save(run_id, name, [f"What would a {name} say?"])
+    playground.reload()
+    stand_in.slow = True
+    playground.get_by_label("Route by request", exact=True).check()
+    ask(playground, "Say it as a poet")
+    expect(playground.locator(".st-pane h2")).to_have_text(["poet"])
+    expect(playground.locator(".st-answer").first).to_contain_text("hush")
+    stand_in.slow = False
+    playground.get_by_role("button", name="Answer instead: stopped early").click()
+    expect(playground.locator(".st-pane h2")).to_have_text(["stopped early"])
+    expect(playground.locator(".st-pane footer")).to_contain_text("6 tokens in 0.1 s")
+    expect(playground.get_by_role("button", name="Send")).to_be_enabled()
+    assert [request["panes"][0]["name"] for request in stand_in.requests[-2:]] == [runs["poet"], runs["stopped early"]]
+    for role in services.roles.all():
+        services.roles.delete(role.id)
 
 
 def wait_for_note(page: Page, studio, comparison_id: str, note: str) -> None:
@@ -254,10 +276,15 @@ def test_a_list_of_prompts_is_answered_kept_and_can_be_stopped(playground, stand
     expect(playground.locator("#prompts-progress")).to_contain_text("2 of 2 prompts were answered and kept.")
     kept = [comparison.conversation[0]["content"] for comparison in filled_studio.services.comparisons.all()[:2]]
     assert kept == ["Second of the list?", "First of the list?"]
+    expect(playground.get_by_role("button", name="Send")).to_be_enabled()
     stand_in.slow = True
     playground.get_by_role("button", name="Ask them all").click()
     expect(playground.locator("#prompts-progress")).to_contain_text("Prompt 1 of 2")
     expect(playground.locator(".st-answer").first).to_contain_text("hush")
+    playground.get_by_label("Prompt", exact=True).fill("Out of turn")
+    playground.get_by_label("Prompt", exact=True).press("Enter")
+    expect(playground.locator("#playground-problems")).to_contain_text("Answers are still coming.")
+    expect(playground.get_by_role("button", name="Send")).to_be_disabled()
     playground.get_by_role("button", name="Stop all").click()
     expect(playground.locator("#prompts-progress")).to_contain_text("Stopped: 0 of 2")
     expect(playground.get_by_role("button", name="Send")).to_be_enabled()
