@@ -24,6 +24,7 @@ from jobs.preparing.templates import PLAIN_CHAT_TEMPLATE
 from storage.problems import StudioError
 
 CONTEXT = 8  # tokens decoded again at most, for a new one's text may depend on those before
+TOLD_EVERY = 0.03  # seconds of a pane's own time between two pieces of its text; nobody reads faster
 
 
 @dataclass(frozen=True)
@@ -200,13 +201,13 @@ def sentence_for(error: Exception, device: str) -> str:
 
 
 class Writing:
-    """What a pane has written: its tokens, sent as text as soon as their characters are complete, and how long they took."""
+    """What a pane has written: its tokens, sent as text in pieces of complete characters, and how long they took."""
 
     def __init__(self, name: str, tokenizer, tell: Tell):
         self.name, self.tokenizer, self.tell = name, tokenizer, tell
         self.tokens: list[int] = []
         self.seconds, self.seconds_to_first_token = 0.0, None
-        self._sent = ""
+        self._sent, self._due = "", 0.0  # when the next piece is, in seconds
         self._start = self._read = 0  # tokens[start:read] is sent already and gives the next token its context
         self._context = ""  # the text of these
 
@@ -216,9 +217,12 @@ class Writing:
         self.seconds += seconds
         if self.seconds_to_first_token is None:
             self.seconds_to_first_token = self.seconds
+        if self.seconds < self._due:
+            return
         now = self.decode(self.tokens[self._start:])
         if len(now) > len(self._context) and not now.endswith("\ufffd"):  # else the character is not complete yet
             self._send(now[len(self._context):])
+            self._due = self.seconds + TOLD_EVERY
             if len(self.tokens) - self._start > CONTEXT:
                 self._start, now = self._read, self.decode(self.tokens[self._read:])
             self._read, self._context = len(self.tokens), now
@@ -295,6 +299,7 @@ class BatchStreamer(BaseStreamer, StoppingCriteria):
         self.rows, self.request, self.turns, self.tell = rows, request, turns, tell
         self.writings = [Writing(row.pane, row.answerer.tokenizer, tell) for row in rows]
         self.over = [False] * len(rows)
+        self._ends: tuple = None, None  # which were last said to end, and as a tensor
         self.device, self.longest = rows[0].answerer.device, max(row.length for row in rows)
         turns.cores.begin()
         self._sees_prompt = True
@@ -304,7 +309,9 @@ class BatchStreamer(BaseStreamer, StoppingCriteria):
         made = input_ids.shape[1] - self.longest
         ends = [over or token in row.stops or made >= row.room
                 for over, token, row in zip(self.over, input_ids[:, -1].tolist(), self.rows, strict=True)]
-        return torch.tensor(ends, device=input_ids.device)
+        if ends != self._ends[0]:
+            self._ends = ends, torch.tensor(ends, device=input_ids.device)
+        return self._ends[1]
 
     def put(self, value: torch.Tensor) -> None:
         if self._sees_prompt:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
+from torch.nn.utils.rnn import pad_sequence
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 PREFIX = "base_model.model."  # of a layer's name in a PEFT model
@@ -65,15 +66,10 @@ def each_row_its_own(model: PreTrainedModel, rows: Sequence[Parts]) -> Iterator[
 
 def _adding(forward, rows: list[Part | None], dtype: torch.dtype):
     """A forward that adds the parts of that dtype, all rows at once; ranks are filled up with zeros to the largest."""
-    wanted = {row: part for row, part in enumerate(rows) if part and part.down.dtype == dtype}
-    some = next(iter(wanted.values()))
-    rank = max(len(part.down) for part in wanted.values())
-    down = some.down.new_zeros(len(rows), rank, some.down.shape[1])
-    up = some.up.new_zeros(len(rows), rank, some.up.shape[0])
-    for row, part in wanted.items():
-        down[row, :len(part.down)] = part.down
-        up[row, :len(part.down)] = part.up.T * part.scaling
-    down = down.transpose(1, 2)
+    wanted = [part if part and part.down.dtype == dtype else None for part in rows]
+    some = next(part for part in wanted if part)
+    down = pad_sequence([part.down if part else some.down[:0] for part in wanted], batch_first=True).transpose(1, 2)
+    up = pad_sequence([part.up.T * part.scaling if part else some.up.T[:0] for part in wanted], batch_first=True)
 
     def with_parts(given):
         output = forward(given)

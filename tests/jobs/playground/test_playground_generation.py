@@ -9,7 +9,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from jobs.playground.bench import Bench
-from jobs.playground.generation import PaneStreamer, Row, Turns, Writing, render
+from jobs.playground.generation import TOLD_EVERY, Row, Writing, render
 from jobs.playground.limits import Limits, Stop, template_time
 from jobs.playground.problems import PromptUnusable
 from jobs.playground.products import LARGE, SMALL, Cores
@@ -116,20 +116,21 @@ def test_the_panes_advance_together_and_their_pieces_make_the_text(bench, ask, p
     assert {event["pane"] for event in events[:12]} == set(panes)
 
 
-def test_a_character_of_several_tokens_arrives_whole():
+@pytest.mark.parametrize(("seconds", "pieces"), [(1, range(21, 44)), (TOLD_EVERY / 10.5, range(3, 7))])
+def test_a_character_of_several_tokens_arrives_whole(seconds, pieces):
+    """With some time between tokens each is sent by itself, and of many in a short time several at once."""
     events, tokenizer = [], make_tokenizer()
     writing = Writing("only", tokenizer, events.append)
-    streamer = PaneStreamer(writing, torch.device("cpu"), Turns(["only"], Limits(Stop(), 60)))
-    streamer.put(torch.tensor([[1, 2]]))  # the prompt, which is not part of the answer
     said = "Ahoy 🏴‍☠️ zum Ölschiff, 船 ahead"
     for token in tokenizer(said)["input_ids"]:
-        streamer.put(torch.tensor([token]))
+        writing.add(token, seconds)
     settings = GenerateRequest(base_path="x", base_name="x", panes=[{"name": "only"}], prompt=said)
     assert writing.end("stop", Row("only", None, {}, [], 99), settings, Limits(Stop(), 60))["text"] == said
-    pieces = [event["text"] for event in events]
-    assert "".join(pieces) == said
-    assert not any("\ufffd" in piece for piece in pieces)
-    assert "船" in pieces and len(pieces) > 20
+    sent = [event["text"] for event in events]
+    assert "".join(sent) == said
+    assert not any("\ufffd" in piece for piece in sent)
+    assert len(sent) in pieces, sent
+    assert ("船" in sent) == (seconds == 1)
 
 
 def test_the_turn_goes_round_one_token_each(bench, ask, panes):
