@@ -6,6 +6,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # the tests run side by side, and all their trainers on the same cores
 os.environ.pop("STUDIO_HOME", None)
 
+import gc  # noqa: E402
 import shutil  # noqa: E402
 import signal  # noqa: E402
 import subprocess  # noqa: E402
@@ -24,6 +25,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen():
+    """Else every training and every model that is given back looks through the millions of objects that were imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

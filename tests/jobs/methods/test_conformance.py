@@ -1,8 +1,6 @@
 """Every method of the catalogue on a tiny model: it learns, is opened by plain PEFT with the same answers, and does what the table
 of capabilities (jobs/methods/tried.json) says of it, no more and no less."""
 
-import gc
-
 import pytest
 
 from jobs.methods import METHODS
@@ -21,10 +19,7 @@ def workshop(tmp_path_factory):
     from jobs.training.workshop import Workshop
 
     torch.set_num_threads(1)  # tiny models gain nothing by more
-    gc.collect()
-    gc.freeze()  # else every training looks through all that was imported
-    yield Workshop(tmp_path_factory.mktemp("workshop"))
-    gc.unfreeze()
+    return Workshop(tmp_path_factory.mktemp("workshop"))
 
 
 @pytest.mark.parametrize("name", [name for name in ADAPTERS if "none" in METHODS[name].quantizations])
