@@ -7,6 +7,7 @@ and idle for longer it ends: the worker starts it again for the next one who ask
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -173,6 +174,7 @@ class Playground:
             from jobs.playground.bench import Bench  # here: seconds in which the socket answers already
 
             self.bench = Bench(self.device, self.memory_limit)
+            gc.freeze()  # else each base model that is given back takes 0.3 s, to look through all that was imported
 
         self._work(import_torch)
         idle = asyncio.create_task(self._free_when_idle())
