@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
+from torch.nn.functional import linear
 from torch.nn.utils.rnn import pad_sequence
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
@@ -53,29 +54,53 @@ def parts_of(model: PreTrainedModel | PeftModel, own: Sequence[torch.Tensor]) ->
 def each_row_its_own(model: PreTrainedModel, rows: Sequence[Parts]) -> Iterator[None]:
     """Within it, every row of a batch gets its adapter's parts added."""
     own = {(name, part.down.dtype) for parts in rows for name, part in parts.items()}
-    layers = [(model.get_submodule(name), [parts.get(name) for parts in rows], dtype) for name, dtype in own]
-    alone = [(layer, layer.forward) for layer, _, _ in layers]
-    for layer, parts, dtype in layers:
-        layer.forward = _adding(layer.forward, parts, dtype)  # with a hook, every call would go the long way through torch
+    alone = []
+    for name, dtype in own:
+        parent, _, place = name.rpartition(".")
+        parent, layer = model.get_submodule(parent), model.get_submodule(name)
+        plain = type(layer) is torch.nn.Linear and layer.weight.dtype == dtype and "forward" not in vars(layer)
+        adding = (_AddingToPlain if plain else _Adding)(layer, [parts.get(name) for parts in rows], dtype)
+        alone.append((parent, place, layer))
+        parent._modules[place] = vars(parent)[place] = adding
     try:
         yield
     finally:
-        for layer, forward in alone:
-            layer.forward = forward
+        for parent, place, layer in reversed(alone):
+            parent._modules[place] = layer
+            vars(parent).pop(place, None)
 
 
-def _adding(forward, rows: list[Part | None], dtype: torch.dtype):
-    """A forward that adds the parts of that dtype, all rows at once; ranks are filled up with zeros to the largest."""
-    wanted = [part if part and part.down.dtype == dtype else None for part in rows]
-    some = next(part for part in wanted if part)
-    down = pad_sequence([part.down if part else some.down[:0] for part in wanted], batch_first=True).transpose(1, 2)
-    up = pad_sequence([part.up.T * part.scaling if part else some.up.T[:0] for part in wanted], batch_first=True)
+class _Adding:
+    """Stands in a layer's place and adds the parts of that dtype, all rows at once; ranks are filled up with zeros to the largest.
 
-    def with_parts(given):
-        output = forward(given)
-        small = torch.bmm(given if given.dtype == dtype else given.to(dtype), down)
-        return output.baddbmm_(small, up) if output.dtype == dtype else output.add_(torch.bmm(small, up))
-    return with_parts
+    Not a forward of the layer's own: torch's way from a module to that of one within takes a small model longer than the products.
+    """
+
+    __slots__ = "layer", "dtype", "down", "up", "weight", "bias"
+
+    def __init__(self, layer: torch.nn.Module, rows: list[Part | None], dtype: torch.dtype):
+        self.layer, self.dtype, self.weight, self.bias = layer, dtype, layer.weight, layer.bias
+        wanted = [part if part and part.down.dtype == dtype else None for part in rows]
+        some = next(part for part in wanted if part)
+        self.down = pad_sequence([part.down if part else some.down[:0] for part in wanted], batch_first=True).transpose(1, 2)
+        self.up = pad_sequence([part.up.T * part.scaling if part else some.up.T[:0] for part in wanted], batch_first=True)
+
+    def __call__(self, given: torch.Tensor) -> torch.Tensor:
+        output = self.layer(given)
+        small = torch.bmm(given if given.dtype == self.dtype else given.to(self.dtype), self.down)
+        return output.baddbmm_(small, self.up) if output.dtype == self.dtype else output.add_(torch.bmm(small, self.up))
+
+    def __getattr__(self, name: str):
+        return getattr(self.layer, name)
+
+
+class _AddingToPlain(_Adding):
+    """Where all is of one dtype, and the layer's product is torch's own."""
+
+    __slots__ = ()
+
+    def __call__(self, given: torch.Tensor) -> torch.Tensor:
+        return linear(given, self.weight, self.bias).baddbmm_(torch.bmm(given, self.down), self.up)
 
 
 class EachRowDraws(LogitsProcessor):
