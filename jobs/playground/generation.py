@@ -92,7 +92,8 @@ def _groups(answerers: dict[str, Answerer], request: GenerateRequest, tell: Tell
         common = (tuple(row.stops), row.answerer.tokenizer.pad_token_id, by_length and row.length)
         shared.setdefault(common if can else (row.pane,), []).append(row)
     for members in shared.values():
-        if len(members) == 1:
+        # a LoRA adapter by itself too: adding its parts takes less than PEFT's way through its layers
+        if len(members) == 1 and (together is None or not members[0].answerer.parts):
             groups.append(([members[0].pane], lambda turns, row=members[0]: generate(row, request, turns, tell)))
         else:
             groups.append(([row.pane for row in members],
