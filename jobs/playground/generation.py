@@ -92,13 +92,17 @@ def _groups(answerers: dict[str, Answerer], request: GenerateRequest, tell: Tell
         common = (tuple(row.stops), row.answerer.tokenizer.pad_token_id, by_length and row.length)
         shared.setdefault(common if can else (row.pane,), []).append(row)
     for members in shared.values():
-        # a LoRA adapter by itself too: adding its parts takes less than PEFT's way through its layers
-        if len(members) == 1 and (together is None or not members[0].answerer.parts):
+        if len(members) == 1 and (together is None or not _quicker_by_parts(members[0].answerer)):
             groups.append(([members[0].pane], lambda turns, row=members[0]: generate(row, request, turns, tell)))
         else:
             groups.append(([row.pane for row in members],
                            lambda turns, rows=members: generate_together(together(), rows, request, turns, tell)))
     return groups
+
+
+def _quicker_by_parts(answerer: Answerer) -> bool:
+    """Whether a LoRA adapter by itself is a row too. PEFT's way through its layers takes longer; in 16 bits it rounds otherwise."""
+    return bool(answerer.parts) and answerer.model.dtype == torch.float32
 
 
 def _row(pane: Pane, answerer: Answerer, request: GenerateRequest) -> Row:

@@ -235,6 +235,21 @@ def test_a_small_model_takes_a_second_core_for_a_batch_until_others_need_it(benc
     torch.set_num_threads(before)
 
 
+def test_a_lora_adapter_by_itself_answers_by_its_parts_in_32_bits(base_folder, loras, ask):
+    """In 16 bits PEFT's own way rounds as it does elsewhere."""
+    name, folder = next(iter(loras.items()))
+    for dtype, by_parts in ((torch.float32, True), (torch.bfloat16, False)):
+        bench = Bench("cpu")
+        loaded = bench.load(ask({name: folder}))
+        adapter = loaded.answerer(folder).model
+        adapter.to(dtype)  # with the base's weights, which it shares
+        asked = []
+        adapter.get_input_embeddings().register_forward_hook(lambda *_, asked=asked: asked.append("PEFT"))
+        loaded.together.get_input_embeddings().register_forward_hook(lambda *_, asked=asked: asked.append("parts"))
+        assert finals(events_of(bench, ask({name: folder}, max_new_tokens=3)))[name]["tokens"] == 3
+        assert set(asked) == {"parts" if by_parts else "PEFT"}
+
+
 def test_an_interrupt_ends_the_threads(bench, ask, panes):
     def tell(event):
         if threading.current_thread() is threading.main_thread():
