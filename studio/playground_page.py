@@ -247,7 +247,7 @@ class PlaygroundPage:
             yield {self.problems: problem_box(list(asked.problems))}
             return
         base, panes, settings, told = asked.value
-        yield {self.roles.told: told, self.prompts.progress: ""}
+        yield {self.problems: "", self.roles.told: told, self.prompts.progress: ""}
         yield from self._answered(base, panes, settings, session)
 
     def _all(self, values: dict, session: str) -> Iterator[dict]:
@@ -257,6 +257,7 @@ class PlaygroundPage:
             return
         (base, first, settings), prompts = asked.value
         count, done, ended = len(prompts), 0, "finished"
+        yield {self.problems: ""}  # once: what is told meanwhile stays through the prompts that follow
         for prompt in prompts:
             yield {self.prompts.progress: self.prompts.said(done, count, base.name)}
             panes = yield from self._answered(base, first.asked(prompt, SINGLE, values[self.blind]), settings, session)
@@ -326,7 +327,7 @@ class PlaygroundPage:
             yield {self.problems: problem_box(list(question.problems))}
             return None
         cleared = {self.prompt: ""} if panes.chat != SINGLE else {}
-        yield {self.problems: "", self.collect.notice: "", self.changes.shown: "", **cleared, **self._seen(panes), **self._busy()}
+        yield {self.collect.notice: "", self.changes.shown: "", **cleared, **self._seen(panes), **self._busy()}
         sent_at = 0.0
         for now in answers(self.client, question.value, panes, stops):
             panes = now

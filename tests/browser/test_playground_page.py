@@ -293,6 +293,20 @@ def test_a_list_of_prompts_is_answered_kept_and_can_be_stopped(playground, stand
     expect(playground.locator("#comparisons")).to_contain_text("Second of the list?")
 
 
+def test_what_is_told_while_a_list_is_answered_stays(playground, tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_text("".join(f"Number {number}?\n" for number in range(12)))
+    playground.get_by_role("button", name="Prompts from a file").click()
+    playground.locator("#prompt-file input[type=file]").set_input_files(path)
+    expect(playground.locator("#prompt-file")).to_contain_text("prompts.txt")
+    playground.get_by_role("button", name="Ask them all").click()
+    expect(playground.locator("#prompts-progress")).to_contain_text("Prompt 1 of 12")
+    playground.get_by_label("Prompt", exact=True).fill("Out of turn")
+    playground.get_by_label("Prompt", exact=True).press("Enter")
+    expect(playground.locator("#prompts-progress")).to_contain_text("12 of 12 prompts were answered and kept.")
+    expect(playground.locator("#playground-problems")).to_contain_text("Answers are still coming.")
+
+
 def test_a_problem_stays_in_its_own_pane(playground):
     ask(playground, "please fail")
     expect(playground.locator(".st-pane").nth(1)).to_contain_text("This adapter does not fit. Choose another.")
